@@ -1,0 +1,1 @@
+"""The wire: modules generated from protos/flexcore/v1 when flexcore is built."""
