@@ -1,0 +1,172 @@
+"""Every limit of flexcore: a name, a unit, and what happens when it is reached.
+
+Times are microseconds unless the name ends in another unit.
+"""
+
+MICROSECOND = 1
+MILLISECOND = 1_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+# Fields (overflow: INVALID_ARGUMENT naming the field)
+FRIENDLY_NAME_CHARS = 64
+CONVERSATION_NAME_CHARS = 256
+UNIQUE_NAME_CHARS = 64
+IDENTITY_CHARS = 256
+ADDRESS_CHARS = 256
+REQUEST_ID_CHARS = 128
+REASON_CHARS = 256
+ATTRIBUTES_BYTES = 64 * 1024
+ATTRIBUTES_DEPTH = 16
+ATTRIBUTES_KEYS = 1_000
+ATTRIBUTES_KEY_BYTES = 256
+BODY_CHARS = 32 * 1024
+MEDIA_COUNT = 10
+URL_CHARS = 2_048
+
+# Expressions (overflow: INVALID_ARGUMENT with the position)
+EXPRESSION_CHARS = 4 * 1024
+EXPRESSION_DEPTH = 32
+EXPRESSION_NODES = 256
+EXPRESSION_LIST_ITEMS = 64
+#: parsed expressions kept (overflow: the least recently used is parsed again)
+EXPRESSION_CACHE = 1_024
+
+# Workflows (overflow: INVALID_ARGUMENT with the path)
+WORKFLOW_BYTES = 1_038_576
+WORKFLOW_KEYS = 100_000
+WORKFLOW_FILTERS = 1_000
+WORKFLOW_TARGETS = 50
+STEP_TIMEOUT_SECONDS = 1_209_600
+
+# Routing
+PRIORITY_MAX = 2**31 - 1
+CAPACITY_MAX = 50
+TASK_TIMEOUT_SECONDS_DEFAULT = 86_400
+TASK_TIMEOUT_SECONDS_MAX = 1_209_600
+RESERVATION_TIMEOUT_SECONDS_DEFAULT = 120
+RESERVATION_TIMEOUT_SECONDS_MAX = 86_400
+#: offers of one task; the next cycle cancels it (routing: "max assignment count")
+ASSIGNMENTS_MAX = 1_000
+
+# Counts per workspace (overflow: RESOURCE_EXHAUSTED)
+ACTIVITIES_MAX = 100
+TASK_CHANNELS_MAX = 15
+TASK_QUEUES_MAX = 5_000
+WORKFLOWS_MAX = 1_000
+WORKERS_MAX = 50_000
+
+# Conversations (overflow: RESOURCE_EXHAUSTED)
+PARTICIPANTS_MAX = 1_000
+EXTERNAL_PARTICIPANTS_MAX = 50
+
+# One decision (overflow: RESOURCE_EXHAUSTED, nothing changed)
+CHANGE_SET_EVENTS = 4_000
+CHANGE_SET_BYTES = 1024 * 1024
+CHANGE_SET_RESOURCES = 1_000
+
+# The mailbox of an account
+TURN_COMMANDS = 64
+TURN_TIME = 5 * MILLISECOND
+#: decided and not yet durable (overflow: UNAVAILABLE with RetryInfo)
+UNDURABLE_COMMANDS = 2_000
+UNDURABLE_BYTES = 8 * 1024 * 1024
+UNDURABLE_TIME = 1 * SECOND
+#: commands waiting for keys or for their turn (overflow: UNAVAILABLE with RetryInfo)
+MAILBOX_COMMANDS = 10_000
+#: rows of finished work and look-ups kept in memory (overflow: the oldest are dropped)
+CACHE_ENTRIES = 50_000
+
+# Commit (overflow: the rest waits for the next batch)
+BATCH_COMMANDS = 1_000
+COMMIT_RETRY_FIRST = 50 * MILLISECOND
+COMMIT_RETRY_MAX = 5 * SECOND
+#: commits of one command each after a batch of this account was refused
+SOLO_COMMITS = 64
+
+# The store
+#: pages in the write-ahead log that are worth a checkpoint between two batches
+CHECKPOINT_PAGES = 4_000
+#: the write-ahead log's file is cut back to this when it starts anew
+WAL_BYTES = 64 * 1024 * 1024
+#: page cache of the connection that writes, and of each that reads
+WRITER_CACHE_BYTES = 64 * 1024 * 1024
+READER_CACHE_BYTES = 16 * 1024 * 1024
+#: a lock somebody from outside holds on the database (overflow: the batch is retried)
+BUSY_TIMEOUT = 1 * SECOND
+#: prepared statements kept per connection (overflow: prepared again)
+STATEMENTS = 256
+
+# The log and its readers
+TAIL_BYTES = 32 * 1024 * 1024
+LOG_READ_BYTES = 1024 * 1024
+LOG_RETENTION = 7 * DAY
+#: rows deleted in one clean-up step of the writer
+CLEANUP_ROWS = 500
+CLEANUP_INTERVAL = 60 * SECOND
+#: a stream message carries at most this many events
+STREAM_MESSAGE_EVENTS = 500
+#: (overflow: the stream ends with its token, RESOURCE_EXHAUSTED)
+STREAM_WRITE_TIMEOUT = 10 * SECOND
+HEARTBEAT_INTERVAL = 15 * SECOND
+STREAMS_MAX = 10_000
+
+# Idempotency and deduplication
+REQUEST_RETENTION = 24 * HOUR
+INBOX_RETENTION = 8 * DAY
+
+# Time
+#: the stored high-water mark of the clock is renewed this often while offers are open
+WATERMARK_INTERVAL = 1 * SECOND
+
+# Outbox
+SEND_TIMEOUT = 15 * SECOND
+SEND_ATTEMPTS = 11
+#: waits between attempts; the last one repeats (overflow: dead letter)
+SEND_BACKOFF = (
+    1 * SECOND,
+    5 * SECOND,
+    30 * SECOND,
+    2 * MINUTE,
+    10 * MINUTE,
+    30 * MINUTE,
+    HOUR,
+    2 * HOUR,
+    4 * HOUR,
+    8 * HOUR,
+)
+#: sends in flight of one account; one per pair of addresses
+SENDS_IN_FLIGHT = 64
+#: an `unknown` send is asked for again after this long
+UNKNOWN_WAIT = 2 * SECOND
+#: an outbox step the engine could not take is tried again after this long
+OUTBOX_WAIT = 1 * SECOND
+#: carrier sids remembered to tell messages apart, per pair of addresses and pairs
+#: (overflow: the oldest are forgotten; an unknown send may then stay unknown)
+CLAIMED_SIDS = 8
+CLAIMED_PAIRS = 10_000
+
+# What leaves (overflow: the send is retried, or unknown once it was written)
+CONNECT_TIMEOUT = 5 * SECOND
+CONNECTIONS_MAX = 1_024
+RESPONSE_BYTES = 64 * 1024
+#: how far a carrier's clock may be from ours when an unknown send is looked for
+CARRIER_CLOCK_SKEW = 60 * SECOND
+
+# gRPC and HTTP
+MESSAGE_BYTES = 1024 * 1024
+WEBHOOK_BYTES = 1024 * 1024
+#: fields of one form (overflow: 400)
+WEBHOOK_FIELDS = 1_000
+#: a webhook's body must have arrived by then (overflow: 408)
+WEBHOOK_READ_TIMEOUT = 10 * SECOND
+#: characters of a form value kept in attributes (overflow: cut)
+WEBHOOK_VALUE_CHARS = 1_024
+CHANNEL_MESSAGE_SID_CHARS = 64
+CALL_DEADLINE_DEFAULT = 10 * SECOND
+CALL_DEADLINE_MAX = 30 * SECOND
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 1_000
+DRAIN_TIME = 10 * SECOND

@@ -1,0 +1,224 @@
+"""Every state machine as one table: state -> cause -> next state.
+
+A transition is a look-up. What is not in a table cannot happen: `next_state` raises
+`FailedPrecondition` and nothing has changed. The causes are the words of the field.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar, cast
+
+from flexcore.domain.errors import FailedPrecondition
+
+
+class TaskStatus(StrEnum):
+    """Where a task is on its way to an agent."""
+
+    PENDING = "pending"
+    RESERVED = "reserved"
+    ASSIGNED = "assigned"
+    WRAPPING = "wrapping"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+
+
+class ReservationStatus(StrEnum):
+    """One offer of one task to one worker."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    WRAPPING = "wrapping"
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    TIMEOUT = "timeout"
+    CANCELED = "canceled"
+
+
+class ConversationState(StrEnum):
+    """A conversation; closed is final and releases its address pairs."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+class ChannelStatus(StrEnum):
+    """An interaction channel; closed is final."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+class InviteStatus(StrEnum):
+    """An invitation of an agent into a channel, carried by one task."""
+
+    PENDING = "pending"
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    TIMED_OUT = "timed_out"
+    CANCELED = "canceled"
+
+
+class ParticipantStatus(StrEnum):
+    """A participant of an interaction channel."""
+
+    JOINED = "joined"
+    WRAPPING = "wrapping"
+    LEFT = "left"
+
+
+class ReceiptStatus(StrEnum):
+    """What is known of one message on its way to one external participant."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+
+
+class OutboxState(StrEnum):
+    """A side effect on its way out; `unknown` must be asked for before it is resent."""
+
+    READY = "ready"
+    ATTEMPTING = "attempting"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    DEAD = "dead"
+
+
+Table = Mapping[StrEnum, Mapping[str, StrEnum]]
+_S = TypeVar("_S", bound=StrEnum)
+
+_T, _R = TaskStatus, ReservationStatus
+
+#: causes: offer, unoffered (the last open reservation ended), accept, wrap, complete,
+#: cancel (API), expire (TTL), exhaust (end of the workflow), overrun (too many offers)
+TASK: Table = {
+    _T.PENDING: {
+        "offer": _T.RESERVED,
+        "cancel": _T.CANCELED,
+        "expire": _T.CANCELED,
+        "exhaust": _T.CANCELED,
+        "overrun": _T.CANCELED,
+    },
+    _T.RESERVED: {
+        "unoffered": _T.PENDING,
+        "accept": _T.ASSIGNED,
+        "cancel": _T.CANCELED,
+        "expire": _T.CANCELED,
+    },
+    _T.ASSIGNED: {"wrap": _T.WRAPPING, "complete": _T.COMPLETED},
+    _T.WRAPPING: {"complete": _T.COMPLETED},
+    _T.COMPLETED: {},
+    _T.CANCELED: {},
+}
+
+RESERVATION: Table = {
+    _R.PENDING: {
+        "accept": _R.ACCEPTED,
+        "reject": _R.REJECTED,
+        "expire": _R.TIMEOUT,
+        "cancel": _R.CANCELED,
+    },
+    _R.ACCEPTED: {"wrap": _R.WRAPPING, "complete": _R.COMPLETED},
+    _R.WRAPPING: {"complete": _R.COMPLETED},
+    _R.COMPLETED: {},
+    _R.REJECTED: {},
+    _R.TIMEOUT: {},
+    _R.CANCELED: {},
+}
+
+CONVERSATION: Table = {
+    ConversationState.ACTIVE: {"close": ConversationState.CLOSED},
+    ConversationState.CLOSED: {},
+}
+
+CHANNEL: Table = {
+    ChannelStatus.ACTIVE: {"close": ChannelStatus.CLOSED},
+    ChannelStatus.CLOSED: {},
+}
+
+_I = InviteStatus
+
+INVITE: Table = {
+    _I.PENDING: {
+        "offer": _I.OFFERED,
+        "cancel": _I.CANCELED,
+        "expire": _I.TIMED_OUT,
+    },
+    _I.OFFERED: {
+        "unoffered": _I.PENDING,
+        "accept": _I.ACCEPTED,
+        "cancel": _I.CANCELED,
+        "expire": _I.TIMED_OUT,
+    },
+    _I.ACCEPTED: {},
+    _I.TIMED_OUT: {},
+    _I.CANCELED: {},
+}
+
+_P = ParticipantStatus
+
+PARTICIPANT: Table = {
+    _P.JOINED: {"wrap": _P.WRAPPING, "leave": _P.LEFT},
+    _P.WRAPPING: {"leave": _P.LEFT},
+    _P.LEFT: {},
+}
+
+_O = OutboxState
+
+OUTBOX: Table = {
+    _O.READY: {"attempt": _O.ATTEMPTING, "drop": _O.DEAD},
+    _O.ATTEMPTING: {
+        "done": _O.DONE,
+        "retry": _O.READY,
+        "lose": _O.UNKNOWN,
+        "drop": _O.DEAD,
+    },
+    _O.UNKNOWN: {
+        "done": _O.DONE,
+        "retry": _O.READY,
+        "lose": _O.UNKNOWN,
+        "drop": _O.DEAD,
+    },
+    _O.DONE: {},
+    _O.DEAD: {"replay": _O.READY},
+}
+
+#: a receipt never goes back to a lower rank; equal ranks keep the first
+RECEIPT_RANK: Mapping[ReceiptStatus, int] = {
+    ReceiptStatus.QUEUED: 0,
+    ReceiptStatus.SENT: 1,
+    ReceiptStatus.FAILED: 2,
+    ReceiptStatus.UNDELIVERED: 2,
+    ReceiptStatus.DELIVERED: 3,
+    ReceiptStatus.READ: 4,
+}
+
+#: the machines by the name errors and diagrams use
+MACHINES: Mapping[str, Table] = {
+    "task": TASK,
+    "reservation": RESERVATION,
+    "conversation": CONVERSATION,
+    "interaction channel": CHANNEL,
+    "invite": INVITE,
+    "interaction participant": PARTICIPANT,
+    "outbox entry": OUTBOX,
+}
+
+#: a task in one of these can still be worked on; its rows stay in memory
+OPEN_TASK = frozenset({_T.PENDING, _T.RESERVED, _T.ASSIGNED, _T.WRAPPING})
+#: a reservation in one of these holds capacity of its worker
+OPEN_RESERVATION = frozenset({_R.PENDING, _R.ACCEPTED, _R.WRAPPING})
+
+
+def next_state(machine: str, sid: str, state: _S, cause: str) -> _S:
+    """Return the state after `cause`; FailedPrecondition if the table has none."""
+    after = MACHINES[machine][state].get(cause)
+    if after is None:
+        raise FailedPrecondition(
+            f"{machine} {sid} is {state}, which does not allow {cause}",
+            metadata={"sid": sid, "state": state.value, "cause": cause},
+        )
+    return cast("_S", after)
