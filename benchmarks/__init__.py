@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks` for figures, pytest for what fits in a process."""

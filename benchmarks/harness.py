@@ -1,0 +1,144 @@
+"""Paired runs, medians, the table and the results file.
+
+Two candidates take turns on the same piece of work, so that what else the machine does
+hits both; the ratio is the median of the ratios of the pairs. The garbage collector
+stands still while a run is timed.
+"""
+
+import gc
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+T = TypeVar("T")
+#: passes pieces of work through and shows how far they are
+Track: TypeAlias = Callable[[Sequence[T]], Iterable[T]]
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Figure(NamedTuple):
+    """What a benchmark found; the spread is shown, not stored."""
+
+    value: float
+    unit: str
+    #: the same of what it was measured against, if anything
+    yardstick: float | None = None
+    ratio: float | None = None
+    #: least and greatest ratio of a pair, or value of a run
+    spread: tuple[float, float] | None = None
+
+
+class Benchmark(NamedTuple):
+    """A figure of the whole process, under the name it has in the results."""
+
+    name: str
+    run: Callable[[Track[int]], Figure]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A figure as stored."""
+
+    value: float
+    unit: str
+    yardstick: float | None
+    ratio: float | None
+    date: str
+    command: str
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Run the work; return seconds and what it returned."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = perf_counter()
+        result = work()
+        return perf_counter() - start, result
+    finally:
+        gc.enable()
+
+
+def paired(pairs: Sequence[tuple[float, float]], unit: str) -> Figure:
+    """Make a figure of rates (ours, theirs), one pair per piece of work."""
+    ratios = [ours / theirs for ours, theirs in pairs]
+    return Figure(
+        value=median(ours for ours, _ in pairs),
+        unit=unit,
+        yardstick=median(theirs for _, theirs in pairs),
+        ratio=median(ratios),
+        spread=(min(ratios), max(ratios)),
+    )
+
+
+def run(benchmarks: Sequence[Benchmark], keep: bool) -> dict[str, Figure]:
+    """Run benchmarks one after the other; store each as soon as it is there."""
+    console = Console()
+    figures = {}
+    for benchmark in benchmarks:
+
+        def shown(work: Sequence[int], name: str = benchmark.name) -> Iterable[int]:
+            return track(work, description=name, console=console)
+
+        figures[benchmark.name] = benchmark.run(shown)
+        store(RESULTS / "latest.json", benchmark.name, figures[benchmark.name])
+        if keep:
+            kept = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
+            store(kept, benchmark.name, figures[benchmark.name])
+    console.print(table(figures))
+    return figures
+
+
+def store(path: Path, name: str, figure: Figure) -> None:
+    """Put a figure into a results file; figures of other names stay."""
+    results = json.loads(path.read_bytes()) if path.exists() else {}
+    results[name] = msgspec.to_builtins(
+        Result(
+            value=rounded(figure.value),
+            unit=figure.unit,
+            yardstick=rounded(figure.yardstick),
+            ratio=rounded(figure.ratio),
+            date=f"{datetime.now(UTC):%Y-%m-%d}",
+            command=f"python -m benchmarks {name}",
+        )
+    )
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(dict(sorted(results.items())), indent=2) + "\n")
+    fresh.replace(path)
+
+
+def rounded(number: float | None) -> float | None:
+    """Keep four significant digits: more would be noise."""
+    return None if number is None else float(f"{number:.4g}")
+
+
+def table(figures: dict[str, Figure]) -> Table:
+    """Lay the figures out; the caption says where they were taken."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    grid = Table(caption=f"{machine}, {python}")
+    for column in ("name", "value", "unit", "yardstick", "ratio", "least", "greatest"):
+        grid.add_column(column, justify="left" if column in ("name", "unit") else "right")
+    for name, figure in figures.items():
+        least, greatest = figure.spread or (None, None)
+        numbers = (figure.yardstick, figure.ratio, least, greatest)
+        grid.add_row(name, shown_as(figure.value), figure.unit, *map(shown_as, numbers))
+    return grid
+
+
+def shown_as(number: float | None) -> str:
+    """Format a number for people."""
+    if number is None:
+        return "-"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"

@@ -1,0 +1,1 @@
+"""What flexcore is measured against: good plain answers to the same questions."""

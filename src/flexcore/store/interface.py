@@ -1,0 +1,239 @@
+"""What the engine needs of a store: four small Protocols, the engine's own.
+
+The contract suite in tests/contract is written against these.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from flexcore.domain.log import ChangeSet
+from flexcore.domain.model import Media, Row
+from flexcore.domain.states import OutboxState
+
+
+class OutboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One message on its way to one address; machinery, no event.
+
+    Entries of one `pair` leave in order of `sequence`, one at a time.
+    """
+
+    sid: str
+    pair: str
+    sequence: int
+    state: OutboxState
+    sender_sid: str
+    receipt_sid: str
+    to: str
+    sent_from: str
+    body: str
+    media: tuple[Media, ...]
+    create_time: int
+    due: int
+    attempt_time: int = 0
+    attempts: int = 0
+    channel_message_sid: str = ""
+    reason: str = ""
+
+
+class InboxState(StrEnum):
+    """What became of an inbound webhook."""
+
+    APPLIED = "applied"
+    DEAD = "dead"
+
+
+class InboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One inbound webhook, kept by its deduplication key; machinery, no event."""
+
+    endpoint_id: str
+    channel_message_sid: str
+    time: int
+    state: InboxState
+    reason: str
+    form: bytes
+
+
+class RequestEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A request that succeeded, so that its repeat gets the same answer."""
+
+    actor: str
+    method: str
+    request_id: str
+    fingerprint: bytes
+    sequence: int
+    time: int
+
+
+class Pair(msgspec.Struct, frozen=True, gc=False):
+    """A customer's and a business address bound to one open conversation.
+
+    An empty `conversation_sid` releases the pair.
+    """
+
+    address: str
+    proxy_address: str
+    conversation_sid: str
+
+
+class Commit(msgspec.Struct, kw_only=True):
+    """Everything one command writes: all of it commits, or none.
+
+    `body` is the encoded change set; the store encodes it when it is empty. `watermark`
+    raises the account's high-water mark of the clock, as the time of a change set does.
+    A request or inbox entry that is there already is refused, and so is a pair that
+    belongs to another conversation.
+    """
+
+    account_sid: str
+    epoch: int
+    change_set: ChangeSet | None
+    body: bytes = b""
+    pairs: tuple[Pair, ...] = ()
+    request: RequestEntry | None = None
+    inbox: InboxEntry | None = None
+    outbox: tuple[OutboxEntry, ...] = ()
+    watermark: int = 0
+
+
+class CommitRefused(Exception):
+    """A statement of one account was refused; nothing of that account was written."""
+
+
+class CommitRetry(Exception):
+    """Disk full, busy or I/O: nothing was written, the same batch may be tried again."""
+
+
+class CommitUnknown(Exception):
+    """Nobody knows whether the batch is on disk; read the head sequence."""
+
+
+class StoreCorrupt(Exception):
+    """What was read is not what was written; the text names the place."""
+
+
+class Recovery(msgspec.Struct, kw_only=True):
+    """What an account's memory is rebuilt from."""
+
+    epoch: int
+    head_sequence: int
+    watermark: int
+    rows: list[Row]
+    outbox: list[OutboxEntry]
+
+
+#: what a look-up finds: rows of one aggregate, a sid, a request, an inbox entry
+Found = Sequence[Row] | str | RequestEntry | InboxEntry | OutboxEntry | None
+
+
+class Writer(Protocol):
+    """The one place that writes; called in the store's thread, one call at a time."""
+
+    def commit(self, batch: Sequence[Commit]) -> Mapping[str, Exception]:
+        """Write a batch in one transaction, each account in its own savepoint.
+
+        Returns the accounts whose part was refused (CommitRefused), which then wrote
+        nothing. Raises CommitRetry or CommitUnknown for the batch as a whole.
+        """
+        ...
+
+    def clean_up(self, account_sid: str, epoch: int, now: int) -> int:
+        """Delete one small step of what retention gives up; return the rows deleted.
+
+        CLEANUP_ROWS of the log, of requests and of the inbox each; raises like `commit`,
+        CommitRefused when `epoch` is not the account's.
+        """
+        ...
+
+    def checkpoint(self) -> None:
+        """Move what the write-ahead log holds into the database, once it is worth it.
+
+        Waits for no reader; costs nothing as long as the log is short. Called between
+        batches, after answers are released.
+        """
+        ...
+
+
+class Fetcher(Protocol):
+    """Point look-ups for keys that are not in memory; called on the loop."""
+
+    def fetch(
+        self, account_sid: str, key: str, deliver: Callable[[str, Found], None]
+    ) -> None:
+        """Look `key` up and call `deliver(key, found)` once, now or later, on the loop.
+
+        Keys: a sid (the rows of its aggregate, root first: a task with its
+        reservations; a conversation with its participants; an interaction with its
+        channel, participants and invites; a message, receipt or other row alone),
+        `pair|address|proxy` (a conversation sid), `request|actor|method|id`,
+        `inbox|endpoint|id`, `outbox|sid`. None when there is nothing.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """Lists and the log, from a read transaction opened after the call.
+
+    Called from any thread; `list` and `read_log` may take milliseconds and belong into
+    an executor, `change_set` and `bounds` are point look-ups.
+    """
+
+    def list(
+        self,
+        account_sid: str,
+        kind: type[Row],
+        where: Mapping[str, str],
+        after: tuple[int, str] | None,
+        limit: int,
+    ) -> list[Row]:
+        """Return up to `limit` rows by (create_time, sid), messages by (index, sid).
+
+        `after` is that key of the last row of the page before. ValueError when `where`
+        names a column that is no filter, or none that the kind must be narrowed by.
+        """
+        ...
+
+    def read_log(
+        self, account_sid: str, after: int, subject: str, bytes_max: int
+    ) -> Sequence[ChangeSet]:
+        """Return change sets whose last sequence is above `after`, oldest first.
+
+        Stops at the one that reaches `bytes_max`; an empty `subject` means all. OutOfRange
+        when `after` lies below the floor: a gap is never silent. StoreCorrupt when a
+        change set is missing or damaged.
+        """
+        ...
+
+    def change_set(self, account_sid: str, last_sequence: int) -> ChangeSet | None:
+        """Return the change set that ends at `last_sequence`."""
+        ...
+
+    def bounds(self, account_sid: str) -> tuple[int, int]:
+        """Return the floor (the last sequence no longer held) and the head."""
+        ...
+
+
+class Store(Writer, Fetcher, Reader, Protocol):
+    """The whole store; opened on a data folder, closed once."""
+
+    def accounts(self) -> list[str]:
+        """Return the sids of all accounts that have a state here."""
+        ...
+
+    def open_account(self, account_sid: str) -> None:
+        """Make room for a new account (no-op when it exists)."""
+        ...
+
+    def recover(self, account_sid: str) -> Recovery:
+        """Read everything an account keeps in memory."""
+        ...
+
+    def facts(self) -> Mapping[str, str]:
+        """Return read-back settings: synchronous, journal_mode, data_version, ..."""
+        ...
+
+    def close(self) -> None:
+        """Check-point and close."""
+        ...

@@ -1,0 +1,17 @@
+-- upsert_activity -- write a row unless a newer one is there
+INSERT INTO activity (account, sid, version, create_time, workspace_sid, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (account, sid) DO UPDATE SET
+  version = excluded.version,
+  body = excluded.body
+WHERE excluded.version >= activity.version;
+
+-- get_activity -- one activity
+SELECT body FROM activity WHERE account = ?1 AND sid = ?2;
+
+-- list_activity -- activities, oldest first
+SELECT body FROM activity
+WHERE account = :account
+  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
+  AND (create_time, sid) > (:after_key, :after_sid)
+ORDER BY create_time, sid LIMIT :limit;

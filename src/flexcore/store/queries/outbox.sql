@@ -1,0 +1,15 @@
+-- upsert_outbox -- write a side effect on its way out
+INSERT INTO outbox (account, sid, state, pair, sequence, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (account, sid) DO UPDATE SET
+  state = excluded.state,
+  body = excluded.body;
+
+-- delete_outbox -- forget a side effect that is done; its receipt keeps the fact
+DELETE FROM outbox WHERE account = ?1 AND sid = ?2;
+
+-- get_outbox -- one side effect
+SELECT body FROM outbox WHERE account = ?1 AND sid = ?2;
+
+-- list_outbox_living -- side effects still to be done, in the order they leave
+SELECT body FROM outbox WHERE account = ?1 AND state <> 'dead' ORDER BY pair, sequence;

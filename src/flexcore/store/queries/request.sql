@@ -1,0 +1,12 @@
+-- insert_request -- write down that a request succeeded; refused if it did before
+INSERT INTO request (account, actor, method, request_id, fingerprint, sequence, time)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- get_request -- a request that succeeded
+SELECT fingerprint, sequence, time FROM request
+WHERE account = ?1 AND actor = ?2 AND method = ?3 AND request_id = ?4;
+
+-- delete_request_expired -- forget the oldest requests that are too old
+DELETE FROM request WHERE rowid IN (
+  SELECT rowid FROM request WHERE account = ?1 AND time < ?2 ORDER BY time LIMIT ?3
+);

@@ -1,0 +1,17 @@
+-- upsert_task_queue -- write a row unless a newer one is there
+INSERT INTO task_queue (account, sid, version, create_time, workspace_sid, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (account, sid) DO UPDATE SET
+  version = excluded.version,
+  body = excluded.body
+WHERE excluded.version >= task_queue.version;
+
+-- get_task_queue -- one task queue
+SELECT body FROM task_queue WHERE account = ?1 AND sid = ?2;
+
+-- list_task_queue -- task queues, oldest first
+SELECT body FROM task_queue
+WHERE account = :account
+  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
+  AND (create_time, sid) > (:after_key, :after_sid)
+ORDER BY create_time, sid LIMIT :limit;

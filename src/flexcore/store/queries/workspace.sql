@@ -1,0 +1,16 @@
+-- upsert_workspace -- write a row unless a newer one is there
+INSERT INTO workspace (account, sid, version, create_time, body)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (account, sid) DO UPDATE SET
+  version = excluded.version,
+  body = excluded.body
+WHERE excluded.version >= workspace.version;
+
+-- get_workspace -- one workspace
+SELECT body FROM workspace WHERE account = ?1 AND sid = ?2;
+
+-- list_workspace -- workspaces, oldest first
+SELECT body FROM workspace
+WHERE account = :account
+  AND (create_time, sid) > (:after_key, :after_sid)
+ORDER BY create_time, sid LIMIT :limit;

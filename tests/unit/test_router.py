@@ -1,0 +1,552 @@
+"""The rules of the matcher, one fact each; random tapes are in tests/property."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from flexcore import _routing
+from flexcore._routing import Router, StaleHandle
+from tests.model import BINARY, UNARY, satisfies
+
+ANYBODY = (("const", True),)
+VOICE, CHAT = 1, 2
+
+
+def skill(name: str) -> tuple[Any, ...]:
+    return (("path", "worker", ("skills",)), ("const", name), ("has",))
+
+
+class Desk:
+    """A router with worker orders and task sequences counted up."""
+
+    def __init__(self, **programs: tuple[Any, ...]) -> None:
+        self.router = Router()
+        self.queues = {name: number for number, name in enumerate(programs, 1)}
+        for name, program in programs.items():
+            self.router.set_queue(self.queues[name], program)
+        self._count = itertools.count(1)
+
+    def worker(
+        self,
+        *skills: str,
+        available: bool = True,
+        last_offered: int = 0,
+        capacity: int = 1,
+        channel: int = VOICE,
+    ) -> int:
+        attributes = {"skills": list(skills)}
+        order = next(self._count)
+        worker = self.router.add_worker(attributes, available, last_offered, order)
+        self.router.set_channel(worker, channel, capacity, 0)
+        return worker
+
+    def task(
+        self, queue: str, *, priority: int = 0, start: int = 0, channel: int = VOICE
+    ) -> int:
+        number, sequence = self.queues[queue], next(self._count)
+        return self.router.add_task(number, channel, priority, start, sequence)
+
+    def match(self, now: int = 100) -> list[tuple[int, int]]:
+        offers = [(task, worker) for task, worker, _ in self.router.match(now)]
+        self.router.check()
+        return offers
+
+
+# Who gets the task
+
+
+def test_a_waiting_task_goes_to_an_eligible_free_worker() -> None:
+    desk = Desk(english=skill("en"))
+    desk.worker("fr")
+    worker = desk.worker("en")
+    task = desk.task("english")
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_the_least_recently_offered_worker_comes_first() -> None:
+    desk = Desk(all=ANYBODY)
+    desk.worker(last_offered=50)
+    worker = desk.worker(last_offered=40)
+    task = desk.task("all")
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_order_breaks_ties_of_the_clock() -> None:
+    """Otherwise it would depend on the history of the heap who of two is first."""
+    desk = Desk(all=ANYBODY)
+    workers = [desk.worker() for _ in range(8)]
+    tasks = [desk.task("all") for _ in range(8)]
+
+    assert list(zip(tasks, workers, strict=True)) == desk.match()
+
+
+def test_an_offer_sends_its_worker_to_the_back_of_the_line() -> None:
+    desk = Desk(all=ANYBODY)
+    first, second = desk.worker(capacity=3), desk.worker(capacity=3)
+    tasks = [desk.task("all") for _ in range(2)]
+    assert [(tasks[0], first), (tasks[1], second)] == desk.match(now=10)
+    task = desk.task("all")
+
+    assert [(task, first)] == desk.match(now=20)
+
+
+def test_one_clock_rules_all_queues_and_channels() -> None:
+    desk = Desk(all=ANYBODY, english=skill("en"))
+    polyglot = desk.worker("en", capacity=2)
+    desk.router.set_channel(polyglot, CHAT, 2, 0)
+    plain = desk.worker(channel=CHAT)
+    chat = desk.task("english")
+    assert [(chat, polyglot)] == desk.match()
+    task = desk.task("all", channel=CHAT)
+
+    assert [(task, plain)] == desk.match()
+
+
+def test_a_clock_that_was_turned_back_brings_the_worker_forward() -> None:
+    desk = Desk(all=ANYBODY)
+    ahead = desk.worker(last_offered=90, capacity=2)
+    behind = desk.worker(last_offered=80, capacity=1, available=False)
+    task = desk.task("all")
+    assert [(task, ahead)] == desk.match(now=70)
+    desk.router.set_available(behind, True)
+    task = desk.task("all")
+
+    assert [(task, ahead)] == desk.match(now=75)
+
+
+def test_candidates_count_the_free_members_winner_included() -> None:
+    desk = Desk(english=skill("en"))
+    for _ in range(3):
+        desk.worker("en")
+    desk.worker("en", available=False)
+    desk.worker("fr")
+    for _ in range(3):
+        desk.task("english")
+
+    assert [3, 2, 1] == [candidates for *_, candidates in desk.router.match(100)]
+
+
+# Which task is next
+
+
+def test_priority_is_compared_across_queues() -> None:
+    desk = Desk(all=ANYBODY, english=skill("en"))
+    worker = desk.worker("en")
+    desk.task("english", priority=1, start=0)
+    gold = desk.task("all", priority=10, start=50)
+
+    assert [(gold, worker)] == desk.match()
+
+
+def test_start_then_sequence_break_ties_across_queues() -> None:
+    desk = Desk(all=ANYBODY, english=skill("en"))
+    worker = desk.worker("en", capacity=3)
+    late = desk.task("english", start=9)
+    second = desk.task("all", start=5)
+    third = desk.task("english", start=5)
+
+    offered = [task for task, _ in desk.match()]
+
+    assert [second, third, late] == offered
+    assert worker
+
+
+def test_a_task_without_takers_does_not_block_lower_ones() -> None:
+    desk = Desk(spanish=skill("es"), english=skill("en"))
+    worker = desk.worker("en")
+    desk.task("spanish", priority=100)
+    task = desk.task("english")
+
+    assert [(task, worker)] == desk.match()
+    assert 1 == desk.router.waiting(desk.queues["spanish"])
+
+
+def test_reprioritize_decides_who_is_next() -> None:
+    desk = Desk(all=ANYBODY)
+    desk.task("all", priority=5)
+    low = desk.task("all", priority=1)
+    desk.router.reprioritize(low, 9)
+    worker = desk.worker()
+
+    assert [(low, worker)] == desk.match()
+
+
+# What frees and what fills
+
+
+def test_nothing_is_offered_beyond_capacity() -> None:
+    desk = Desk(all=ANYBODY)
+    desk.worker(capacity=2)
+    for _ in range(3):
+        desk.task("all")
+
+    assert 2 == len(desk.match())
+    assert [] == desk.match()
+
+
+def test_release_makes_room_for_the_next_task() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker()
+    desk.task("all")
+    waiting = desk.task("all")
+    desk.match()
+    desk.router.release(worker, VOICE)
+
+    assert [(waiting, worker)] == desk.match()
+
+
+def test_room_on_one_channel_is_none_on_another() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker(channel=CHAT)
+    desk.task("all", channel=VOICE)
+    assert [] == desk.match()
+    task = desk.task("all", channel=CHAT)
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_a_worker_is_offered_nothing_until_a_channel_is_set() -> None:
+    desk = Desk(all=ANYBODY)
+    desk.router.add_worker({}, True, 0, 1)
+    desk.task("all")
+
+    assert [] == desk.match()
+
+
+def test_capacity_zero_is_no_room() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker(capacity=0)
+    task = desk.task("all")
+    assert [] == desk.match()
+    desk.router.set_channel(worker, VOICE, 1, 0)
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_capacity_below_what_is_occupied_waits_for_releases() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker()
+    desk.router.set_channel(worker, VOICE, 1, 3)
+    task = desk.task("all")
+    desk.router.release(worker, VOICE)
+    desk.router.release(worker, VOICE)
+    assert [] == desk.match()
+    desk.router.release(worker, VOICE)
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_an_unavailable_worker_is_offered_nothing_until_they_return() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker(available=False)
+    task = desk.task("all")
+    assert [] == desk.match()
+    desk.router.set_available(worker, True)
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_new_attributes_bring_a_worker_into_a_queue_and_out_of_another() -> None:
+    desk = Desk(english=skill("en"), french=skill("fr"))
+    worker = desk.worker("en")
+    desk.task("english")
+    french = desk.task("french")
+    desk.router.set_attributes(worker, {"skills": ["fr"]})
+
+    assert [(french, worker)] == desk.match()
+    assert (0, 1) == tuple(map(desk.router.members, desk.queues.values()))
+
+
+def test_a_new_program_re_evaluates_every_worker() -> None:
+    desk = Desk(team=skill("en"))
+    worker = desk.worker("fr")
+    task = desk.task("team")
+    assert [] == desk.match()
+    desk.router.set_queue(desk.queues["team"], skill("fr"))
+
+    assert [(task, worker)] == desk.match()
+
+
+def test_a_program_may_read_a_key_that_no_program_read_before() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.router.add_worker({"team": {"id": [7, 8]}}, True, 0, 1)
+    program = (("path", "worker", ("team", "id", 1)), ("const", 8), ("==",))
+    desk.router.set_queue(99, program)
+
+    assert desk.router.eligible(99, worker)
+    desk.router.check()
+
+
+def test_an_empty_program_matches_nobody() -> None:
+    desk = Desk(nobody=())
+    worker = desk.worker("en")
+    desk.task("nobody")
+
+    assert [] == desk.match()
+    assert not desk.router.eligible(desk.queues["nobody"], worker)
+
+
+def test_a_removed_worker_is_offered_nothing_and_neither_is_its_slot() -> None:
+    desk = Desk(all=ANYBODY)
+    gone = desk.worker(last_offered=1)
+    desk.task("all")
+    desk.match()
+    desk.router.remove_worker(gone)
+    newcomer = desk.worker(last_offered=50)
+    other = desk.worker(last_offered=40)
+    task = desk.task("all")
+
+    assert newcomer != gone
+    assert [(task, other)] == desk.match()
+
+
+# What is refused
+
+
+def test_remove_queue_is_refused_while_tasks_wait() -> None:
+    desk = Desk(all=ANYBODY)
+    task = desk.task("all")
+    with pytest.raises(ValueError, match="1 tasks wait in queue 1"):
+        desk.router.remove_queue(1)
+    desk.router.remove_task(task)
+    desk.router.remove_queue(1)
+
+    desk.router.check()
+    with pytest.raises(KeyError, match="queue 1 is not known"):
+        desk.router.waiting(1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda router: router.add_task(9, 0, 0, 0, 1),
+        lambda router: router.remove_queue(9),
+        lambda router: router.members(9),
+        lambda router: router.available(9),
+        lambda router: router.eligible(9, 0),
+    ],
+)
+def test_unknown_queues_are_key_errors(call: Any) -> None:
+    with pytest.raises(KeyError, match="queue 9 is not known"):
+        call(Router())
+
+
+@pytest.mark.parametrize("handle", [-1, 0, 1, 2**32, 2**63 - 1])
+def test_invented_handles_are_stale(handle: int) -> None:
+    router = Router()
+    router.set_queue(1, ANYBODY)
+    calls = [
+        lambda: router.set_attributes(handle, {}),
+        lambda: router.set_available(handle, True),
+        lambda: router.set_channel(handle, 1, 1, 0),
+        lambda: router.release(handle, 1),
+        lambda: router.remove_worker(handle),
+        lambda: router.eligible(1, handle),
+        lambda: router.remove_task(handle),
+        lambda: router.reprioritize(handle, 1),
+    ]
+    for call in calls:
+        with pytest.raises(StaleHandle):
+            call()
+
+
+def test_the_handle_of_an_offered_task_is_stale() -> None:
+    desk = Desk(all=ANYBODY)
+    desk.worker()
+    task = desk.task("all")
+    desk.match()
+
+    with pytest.raises(StaleHandle):
+        desk.router.remove_task(task)
+
+
+def test_negative_numbers_are_value_errors() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker()
+    router = desk.router
+    with pytest.raises(ValueError, match="queue -1 is negative"):
+        router.set_queue(-1, ANYBODY)
+    with pytest.raises(ValueError, match="channel -1 is negative"):
+        router.add_task(1, -1, 0, 0, 1)
+    with pytest.raises(ValueError, match="channel -1 is negative"):
+        router.set_channel(worker, -1, 1, 0)
+    with pytest.raises(ValueError, match="capacity -1 is negative"):
+        router.set_channel(worker, 1, -1, 0)
+    with pytest.raises(ValueError, match="occupied -1 is negative"):
+        router.set_channel(worker, 1, 1, -1)
+
+    router.check()
+
+
+def test_numbers_beyond_their_width_overflow() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker()
+    with pytest.raises(OverflowError):
+        desk.router.set_channel(worker, 1, 2**31, 0)
+    with pytest.raises(OverflowError):
+        desk.router.add_task(1, 1, 2**63, 0, 1)
+    with pytest.raises(OverflowError):
+        desk.router.match(2**63)
+
+    desk.router.check()
+
+
+def test_release_of_nothing_is_refused() -> None:
+    desk = Desk(all=ANYBODY)
+    worker = desk.worker()
+    for channel in (VOICE, CHAT):
+        with pytest.raises(ValueError, match="holds nothing on channel"):
+            desk.router.release(worker, channel)
+
+
+def test_an_order_belongs_to_one_worker() -> None:
+    router = Router()
+    worker = router.add_worker({}, True, 0, 7)
+    with pytest.raises(ValueError, match="order 7 is taken"):
+        router.add_worker({}, True, 0, 7)
+    router.remove_worker(worker)
+
+    assert router.add_worker({}, True, 0, 7)
+
+
+def test_a_thousand_channels_are_the_limit() -> None:
+    router = Router()
+    worker = router.add_worker({}, True, 0, 1)
+    for channel in range(1_000):
+        router.set_channel(worker, channel, 1, 0)
+    with pytest.raises(ValueError, match="more than 1000 channels"):
+        router.set_channel(worker, 1_000, 1, 0)
+
+    router.check()
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ((("==",),), "instruction 0 lacks operands"),
+        ((("const", 1), ("and",)), "instruction 1 lacks operands"),
+        ((("const", 1), ("const", 2)), "leaves 2 values instead of one"),
+        ((("jump",),), "instruction 0 is not known"),
+        ((("const",),), "instruction 0 is not known"),
+        ((("const", [1]),), "instruction 0 is not known"),
+        ((("const", ((1,),)),), "instruction 0 is not known"),
+        ((("path", "task", ("a",)),), "instruction 0 is not known"),
+        ((("path", "worker", ("a", 1.5)),), "instruction 0 is not known"),
+        ((("path", "worker", ["a"]),), "instruction 0 is not known"),
+        (("const",), "instruction 0 is no tuple"),
+        (((),), "instruction 0 is no tuple"),
+    ],
+)
+def test_a_malformed_program_is_refused_and_changes_nothing(
+    program: tuple[Any, ...], text: str
+) -> None:
+    desk = Desk(all=ANYBODY)
+    before = desk.router.dump()
+    with pytest.raises(ValueError, match=text):
+        desk.router.set_queue(1, program)
+
+    assert before == desk.router.dump()
+    desk.router.check()
+
+
+# What programs mean
+
+VALUES: list[Any] = [
+    None, True, False, 0, 1, 1.0, -0.0, -1, 0.5, 1.5, -0.5,
+    2**53, 2**53 + 1, float(2**53), 2**63 - 1, -(2**63), 2**63, float(2**63),
+    2**64 + 1, -(2**70), 10**400, -(10**400), 1e308, float("inf"), float("-inf"),
+    "", "a", "ab", "b", "A", "é", "\uffff", "\U0001f600", "a\0b", "1",
+    [], [1], ["a", 1, True], [None, 0.5], [["a"], {"a": 1}], ["a", "a"],
+    {}, {"a": 1},
+]  # fmt: skip
+PATHS = (("path", "worker", ("left",)), ("path", "worker", ("right",)))
+
+
+@pytest.mark.parametrize("operator", BINARY)
+def test_binary_operators_agree_with_the_oracle_on_all_pairs(operator: str) -> None:
+    router = Router()
+    program = (*PATHS, (operator,))
+    router.set_queue(1, program)
+    worker = router.add_worker({}, True, 0, 1)
+    for left, right in itertools.product(VALUES, VALUES):
+        attributes = {"left": left, "right": right}
+        router.set_attributes(worker, attributes)
+        expected = satisfies(program, attributes)
+        assert expected == router.eligible(1, worker), f"{left!r} {operator} {right!r}"
+
+    router.check()
+
+
+@pytest.mark.parametrize("operator", UNARY)
+def test_unary_operators_agree_with_the_oracle(operator: str) -> None:
+    router = Router()
+    program = (PATHS[0], (operator,))
+    router.set_queue(1, program)
+    worker = router.add_worker({}, True, 0, 1)
+    for value in VALUES:
+        router.set_attributes(worker, {"left": value})
+        expected = satisfies(program, {"left": value})
+        assert expected == router.eligible(1, worker), f"{operator} {value!r}"
+
+
+def test_constants_compare_like_attributes() -> None:
+    router = Router()
+    worker = router.add_worker({}, True, 0, 1)
+    for value in VALUES:
+        constant = tuple(value) if isinstance(value, list) else value
+        if isinstance(value, dict) or value == [["a"], {"a": 1}]:
+            continue
+        program = (PATHS[0], ("const", constant), ("==",))
+        router.set_queue(1, program)
+        for left in VALUES:
+            router.set_attributes(worker, {"left": left})
+            expected = satisfies(program, {"left": left})
+            assert expected == router.eligible(1, worker), f"{left!r} == {value!r}"
+
+    router.check()
+
+
+def test_not_a_number_equals_nothing() -> None:
+    router = Router()
+    nan = float("nan")
+    worker = router.add_worker({"left": nan, "right": nan}, True, 0, 1)
+    for operator in ("==", "<", "<=", ">", ">="):
+        router.set_queue(1, (*PATHS, (operator,)))
+        assert not router.eligible(1, worker)
+
+
+@pytest.mark.parametrize(
+    ("segments", "found"),
+    [
+        (("a",), {"b": [10, {"c": 3}]}),
+        (("a", "b", 0), 10),
+        (("a", "b", 1, "c"), 3),
+        (("a", "b", 2), None),
+        (("a", "b", -1), None),
+        (("a", "b", "0"), None),
+        (("a", 0), None),
+        (("z", "b"), None),
+        (("a", "b", 0, "c"), None),
+    ],
+)
+def test_paths_lead_through_objects_and_arrays(
+    segments: tuple[str | int, ...], found: Any
+) -> None:
+    router = Router()
+    worker = router.add_worker({"a": {"b": [10, {"c": 3}]}}, True, 0, 1)
+    router.set_queue(1, (("path", "worker", segments), ("is_null",)))
+    router.set_queue(2, (("path", "worker", segments), ("const", found), ("==",))
+                     if not isinstance(found, dict) else ANYBODY)
+
+    assert (found is None) == router.eligible(1, worker)
+    assert router.eligible(2, worker)
+
+
+# The build
+
+
+def test_debug_says_how_the_matcher_was_built() -> None:
+    assert isinstance(_routing.DEBUG, bool)
