@@ -1,0 +1,400 @@
+"""An account: one writer, its mailbox, and the release of what it decided.
+
+Commands are decided strictly in order, each at one time, after every deadline that is
+due by then. Answers are held until everything decided before them is on disk; then they
+are released, change sets go to the tail and the outbox wakes. Nothing is shown earlier.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from flexcore.domain import limits
+from flexcore.domain.clock import Alarm, Clock, Handle
+from flexcore.domain.errors import FlexcoreError, Internal, Unavailable
+from flexcore.domain.ids import Ids
+from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Tick
+from flexcore.engine.committer import Committer, Pending
+from flexcore.engine.decider import Decided, Decider, Handler
+from flexcore.engine.keys import missing_keys
+from flexcore.engine.state import State
+from flexcore.engine.tail import Tail
+from flexcore.store.interface import Commit, Found, OutboxEntry, Store
+
+log = structlog.get_logger(__name__)
+
+OnOutbox = Callable[[str, Sequence[OutboxEntry]], None]
+
+
+class Entry(NamedTuple):
+    """A command in the mailbox; internal ones have nobody who waits."""
+
+    principal: Principal
+    command: Command
+    caller: "asyncio.Future[Answer] | None"
+
+
+class Held(NamedTuple):
+    """Something decided and not released: an answer, a refusal, a commit."""
+
+    stamp: int
+    entry: Entry | None
+    result: Answer | FlexcoreError
+    commit: Commit | None
+    time: int
+
+
+class Account:
+    """The only one who changes this account; lives on the event loop."""
+
+    def __init__(
+        self,
+        sid: str,
+        *,
+        store: Store,
+        committer: Committer,
+        clock: Clock,
+        alarm: Alarm,
+        ids: Ids,
+        handlers: Mapping[type[Command], Handler],
+        on_outbox: OnOutbox,
+    ) -> None:
+        self.sid = sid
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._alarm = alarm
+        self._ids = ids
+        self._handlers = handlers
+        self._on_outbox = on_outbox
+        self._nobody = Principal(sid, "")
+        self._mailbox: deque[Entry] = deque()
+        self._held: deque[Held] = deque()
+        self._fetching: set[str] = set()
+        self._scheduled = False
+        self._holding = False
+        self._closed = False
+        self._waking: Handle | None = None
+        self._marking: Handle | None = None
+        self._durable = 0
+        self._undurable_bytes = 0
+        #: commits of one command each that are left after a refusal
+        self._solo = 0
+        self._recover()
+        self.tail = Tail(sid, self.state.sequence, store, clock, alarm)
+
+    @property
+    def epoch(self) -> int:
+        """The fencing number every transaction of this account is checked with."""
+        return self.state.epoch
+
+    @property
+    def state(self) -> State:
+        """What is decided, durable or not."""
+        return self.decider.state
+
+    # recovery
+
+    def _recover(self) -> None:
+        """Build memory from the store; offers get back the time nobody could answer."""
+        found = self._store.recover(self.sid)
+        state = State(self.sid, found.epoch)
+        state.sequence = found.head_sequence
+        for row in found.rows:
+            state.put(row)
+            state.note(row)
+        for entry in found.outbox:
+            state.remember(f"outbox|{entry.sid}", entry)
+        state.stamp = self._durable = 0
+        self.decider = Decider(state, self._ids, self._handlers)
+        self._recovered = found
+
+    @property
+    def watermark(self) -> int:
+        """The highest time the store had seen when this account was recovered."""
+        return self._recovered.watermark
+
+    def start(self) -> None:
+        """Give back lost time, wake the outbox, and begin to decide."""
+        self._committer.register(self)
+        self._give_back(self._clock.now() - self.watermark if self.watermark else 0)
+        if self._recovered.outbox:
+            self._on_outbox(self.sid, self._recovered.outbox)
+        self._schedule()
+
+    def _give_back(self, gap: int) -> None:
+        if gap > 0 and self.decider.deadlines.offers:
+            self._decide(Entry(self._nobody, ShiftOffers(gap=gap), None))
+
+    # the mailbox
+
+    def submit(
+        self, principal: Principal, command: Command
+    ) -> "asyncio.Future[Answer]":
+        """Queue a command; the future is done when its answer is durable."""
+        caller: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        refusal = self._refusal()
+        if refusal is not None:
+            caller.set_exception(refusal)
+            return caller
+        entry = Entry(principal, command, caller)
+        self._mailbox.append(entry)
+        self._ready(entry)
+        self._schedule()
+        return caller
+
+    def _refusal(self) -> FlexcoreError | None:
+        if self._closed:
+            return Unavailable("the server is shutting down", retry_after=limits.SECOND)
+        if self._full() or self._late():
+            return Unavailable(
+                "the disk does not keep up; nothing was changed",
+                retry_after=limits.SECOND,
+            )
+        if len(self._mailbox) >= limits.MAILBOX_COMMANDS:
+            return Unavailable("too many calls are waiting", retry_after=limits.SECOND)
+        return None
+
+    def _late(self) -> bool:
+        oldest = self._held[0].time if self._held else self._clock.now()
+        return self._clock.now() - oldest > limits.UNDURABLE_TIME
+
+    def _full(self) -> bool:
+        return (
+            len(self._held) >= limits.UNDURABLE_COMMANDS
+            or self._undurable_bytes >= limits.UNDURABLE_BYTES
+        )
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Decide for at most TURN_COMMANDS or TURN_TIME, then let others run."""
+        self._scheduled = False
+        started = self._clock.now()
+        for _ in range(limits.TURN_COMMANDS):
+            if self._blocked() or not self._step():
+                self._arm()
+                return
+            if self._clock.now() - started > limits.TURN_TIME:
+                break
+        self._schedule()
+
+    def _blocked(self) -> bool:
+        """Say whether to wait for a commit before deciding anything more."""
+        if self._holding or self._full():
+            return True
+        return self._solo > 0 and bool(self._held)
+
+    def _step(self) -> bool:
+        """Decide one thing, what is due first; False when there is nothing to do."""
+        now = self._clock.now()
+        if self.decider.due(now):
+            self._keep(None, self.decider.expire_next(now), now)
+            return True
+        if self.decider.matching.pending:
+            self._decide(Entry(self._nobody, Tick(), None))
+            return True
+        if not self._mailbox or not self._ready(self._mailbox[0]):
+            return False
+        self._decide(self._mailbox.popleft())
+        return True
+
+    def _ready(self, entry: Entry) -> bool:
+        """Fetch what a command needs; True when all of it is in memory."""
+        while True:
+            missing = missing_keys(self.state, entry.principal.actor, entry.command)
+            if not missing:
+                return True
+            fresh = [key for key in missing if key not in self._fetching]
+            if not fresh:
+                return False
+            for key in fresh:
+                self._fetching.add(key)
+                self._store.fetch(self.sid, key, self._deliverer())
+
+    def _deliverer(self) -> Callable[[str, Found], None]:
+        state = self.state
+
+        def deliver(key: str, found: Found) -> None:
+            self._fetching.discard(key)
+            if state is self.state:
+                state.deliver(key, found)
+            self._schedule()
+
+        return deliver
+
+    def _decide(self, entry: Entry) -> None:
+        """Decide one command and hold its result until it is durable."""
+        now = self._clock.now()
+        try:
+            decided = self.decider.decide(entry.principal, entry.command, now)
+        except FlexcoreError as error:
+            self._hold(entry, error, None)
+        except Exception as error:  # noqa: BLE001 a bug of ours; its id is all they get
+            self._hold(entry, self._internal(entry, error), None)
+        else:
+            self._keep(entry, decided, now)
+
+    def _keep(self, entry: Entry | None, decided: Decided, now: int) -> None:
+        answer = Answer(self.state.sequence, decided.rows)
+        if decided.repeats:
+            answer = self._repeated(decided.repeats)
+        self._hold(entry, answer, decided.commit)
+        if self.decider.deadlines.offers and self._marking is None:
+            due = now + limits.WATERMARK_INTERVAL
+            self._marking = self._alarm.call_at(due, self._mark)
+
+    def _repeated(self, sequence: int) -> Answer:
+        """Rebuild an answer from the change set it was given with."""
+        for held in self._held:
+            if held.commit is not None and held.commit.change_set is not None:
+                change_set = held.commit.change_set
+                if change_set.last_sequence == sequence:
+                    break
+        else:
+            found = self.tail.find(sequence)
+            if found is None:
+                return Answer(sequence, (), repeated=True)
+            change_set = found
+        rows = change_set.rows()
+        given = tuple(rows[sid] for sid in change_set.answer if sid in rows)
+        return Answer(sequence, given, repeated=True)
+
+    def _hold(
+        self,
+        entry: Entry | None,
+        result: Answer | FlexcoreError,
+        commit: Commit | None,
+    ) -> None:
+        stamp = self.state.stamp
+        if commit is None and not self._held:
+            self._release(entry, result)
+            return
+        held = Held(stamp, entry, result, commit, self._clock.now())
+        self._held.append(held)
+        if commit is not None:
+            self._undurable_bytes += len(commit.body)
+            self._committer.add(Pending(self, commit, stamp))
+
+    def _release(self, entry: Entry | None, result: Answer | FlexcoreError) -> None:
+        if entry is None or entry.caller is None or entry.caller.done():
+            return
+        if isinstance(result, FlexcoreError):
+            entry.caller.set_exception(result)
+        else:
+            entry.caller.set_result(result)
+
+    # what the committer reports
+
+    def committed(self, commits: Sequence[Pending]) -> None:
+        """Release everything decided up to the last of these commits."""
+        self._durable = commits[-1].stamp
+        outbox: list[OutboxEntry] = []
+        while self._held:
+            held = self._held[0]
+            if held.commit is not None and held.stamp > self._durable:
+                break
+            self._held.popleft()
+            if held.commit is not None:
+                self._undurable_bytes -= len(held.commit.body)
+                self._solo -= self._solo > 0
+                if held.commit.change_set is not None:
+                    self.tail.publish(held.commit.change_set, len(held.commit.body))
+                outbox += held.commit.outbox
+            self._release(held.entry, held.result)
+        if outbox:
+            self._on_outbox(self.sid, outbox)
+        self.state.shrink(self._durable)
+        self._schedule()
+
+    def refused(self, commits: Sequence[Pending], error: Exception) -> None:
+        """Forget what was decided since the last commit, and decide it again.
+
+        One command at a time for a while, so that the one that cannot be written is
+        found and alone gets INTERNAL.
+        """
+        log.error("commit.refused", account=self.sid, exc_info=error)
+        undone, self._held = self._held, deque()
+        self._undurable_bytes = 0
+        alone = commits[0].stamp if len(commits) == 1 else None
+        again = []
+        for held in undone:
+            if held.entry is None or held.entry.caller is None:
+                continue
+            if held.stamp == alone and held.commit is not None:
+                self._release(held.entry, self._internal(held.entry, error))
+            else:
+                again.append(held.entry)
+        self._fetching.clear()
+        self._recover()
+        self._mailbox.extendleft(reversed(again))
+        self._solo = limits.SOLO_COMMITS
+        self._schedule()
+
+    def hold(self) -> None:
+        """Decide nothing while the disk takes nothing: clocks stand still."""
+        self._holding = True
+
+    def resume(self, gap: int) -> None:
+        """Give pending offers the time back, then go on."""
+        self._holding = False
+        self._give_back(gap)
+        self._schedule()
+
+    def _internal(self, entry: Entry, error: Exception) -> Internal:
+        error_id = self._ids.secret(6)
+        log.error(
+            "command.failed",
+            error_id=error_id,
+            account=self.sid,
+            command=type(entry.command).__name__,
+            exc_info=error,
+        )
+        return Internal(f"internal error {error_id}", metadata={"error_id": error_id})
+
+    # time
+
+    def _arm(self) -> None:
+        """Wake up at the earliest deadline."""
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        first = self.decider.deadlines.first()
+        if first is not None and not self._closed:
+            self._waking = self._alarm.call_at(first[0], self._schedule)
+
+    def _mark(self) -> None:
+        """Write the time down while offers are open, so that a restart knows it."""
+        self._marking = None
+        if self.decider.deadlines.offers and not (self._closed or self._holding):
+            now = self._clock.now()
+            self._keep(None, self.decider.watermark(now), now)
+
+    # ending and looking
+
+    async def close(self) -> None:
+        """Refuse new work, and wait until everything queued is durable."""
+        self._closed = True
+        while self._mailbox and not self._blocked() and self._step():
+            pass
+        self._closed = True
+        for handle in (self._waking, self._marking):
+            if handle is not None:
+                handle.cancel()
+        for entry in self._mailbox:
+            self._release(
+                entry,
+                Unavailable("the server is shutting down", retry_after=limits.SECOND),
+            )
+        self._mailbox.clear()
+
+    @property
+    def idle(self) -> bool:
+        """Say whether everything decided is durable and nothing waits."""
+        return not self._mailbox and not self._held and not self._scheduled

@@ -1,0 +1,480 @@
+"""What can be asked of an account: commands and answers, all of them plain values.
+
+A field that is None was not given. Every mutating command may carry a `request_id`;
+a repeat with the same one is answered like the first. Times and durations say their
+unit; sids are checked for shape before a command is made.
+"""
+
+import msgspec
+
+from flexcore.domain.model import Media, Row
+from flexcore.domain.states import ReceiptStatus
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks: the account comes from the credential, never from the request."""
+
+    account_sid: str
+    actor: str
+    operator: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The resources a command returns, the principal one first.
+
+    `sequence` is the log position the answer is true at; `repeated` says that it was
+    given before to the same request_id.
+    """
+
+    sequence: int
+    rows: tuple[Row, ...] = ()
+    repeated: bool = False
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all commands."""
+
+
+class Mutation(Command, frozen=True, kw_only=True):
+    """Base of commands that change something."""
+
+    request_id: str = ""
+
+
+# --- reads -----------------------------------------------------------------------------
+
+
+class Get(Command, frozen=True, kw_only=True):
+    """Return the resource `sid`, which must be of the kind its prefix says."""
+
+    sid: str
+
+
+class Snapshot(Command, frozen=True, kw_only=True):
+    """Return what a narrow stream starts from.
+
+    For a worker: the worker, its channels, its open reservations and their tasks.
+    For a conversation: the conversation and its participants.
+    """
+
+    sid: str
+
+
+# --- directory -------------------------------------------------------------------------
+
+
+class CreateAccount(Mutation, frozen=True, kw_only=True):
+    """Create a tenant; answers (Account,)."""
+
+    friendly_name: str
+
+
+class CreateKey(Mutation, frozen=True, kw_only=True):
+    """Create an API key of an account; answers (Key,) whose secret is sealed."""
+
+    account_sid: str
+    friendly_name: str
+    operator: bool = False
+
+
+class RevokeKey(Mutation, frozen=True, kw_only=True):
+    """End the use of a key at once; answers (Key,)."""
+
+    account_sid: str
+    sid: str
+
+
+class ClaimAddress(Mutation, frozen=True, kw_only=True):
+    """Make a business address belong to an account; answers (Claim,)."""
+
+    address: str
+    account_sid: str
+
+
+class ReleaseAddress(Mutation, frozen=True, kw_only=True):
+    """Take back a claim that nothing came of."""
+
+    address: str
+    account_sid: str
+
+
+# --- workspace -------------------------------------------------------------------------
+
+
+class CreateDefaults(Mutation, frozen=True, kw_only=True):
+    """Create the workspace `default` of an empty account; answers (Workspace,)."""
+
+
+class CreateWorkspace(Mutation, frozen=True, kw_only=True):
+    """Create a workspace with three activities and the task channel `default`.
+
+    Answers (Workspace,); the activities are Offline, Available and Unavailable.
+    """
+
+    friendly_name: str
+
+
+class CreateActivity(Mutation, frozen=True, kw_only=True):
+    """Answers (Activity,)."""
+
+    workspace_sid: str
+    friendly_name: str
+    available: bool
+
+
+class CreateTaskChannel(Mutation, frozen=True, kw_only=True):
+    """Create a task channel, and a worker channel for every worker."""
+
+    workspace_sid: str
+    unique_name: str
+    friendly_name: str
+
+
+class CreateTaskQueue(Mutation, frozen=True, kw_only=True):
+    """Answers (TaskQueue,)."""
+
+    workspace_sid: str
+    friendly_name: str
+    target_workers: str = "1==1"
+
+
+class UpdateTaskQueue(Mutation, frozen=True, kw_only=True):
+    """Answers (TaskQueue,)."""
+
+    sid: str
+    friendly_name: str | None = None
+    target_workers: str | None = None
+    expected_version: int = 0
+
+
+class CreateWorkflow(Mutation, frozen=True, kw_only=True):
+    """Answers (Workflow,)."""
+
+    workspace_sid: str
+    friendly_name: str
+    configuration: str
+    task_reservation_timeout_seconds: int
+
+
+class UpdateWorkflow(Mutation, frozen=True, kw_only=True):
+    """Change a workflow; waiting tasks keep their place. Answers (Workflow,)."""
+
+    sid: str
+    friendly_name: str | None = None
+    configuration: str | None = None
+    task_reservation_timeout_seconds: int | None = None
+    expected_version: int = 0
+
+
+class CreateWorker(Mutation, frozen=True, kw_only=True):
+    """Answers (Worker, WorkerChannel ...); activity by sid or friendly name."""
+
+    workspace_sid: str
+    friendly_name: str
+    attributes: str = "{}"
+    activity: str = ""
+
+
+class UpdateWorker(Mutation, frozen=True, kw_only=True):
+    """Answers (Worker, WorkerChannel ...)."""
+
+    sid: str
+    friendly_name: str | None = None
+    attributes: str | None = None
+    attributes_patch: str | None = None
+    activity: str | None = None
+    reject_pending_reservations: bool = False
+    expected_version: int = 0
+
+
+class UpdateWorkerChannel(Mutation, frozen=True, kw_only=True):
+    """Change capacity or availability on one channel (sid or unique name)."""
+
+    worker_sid: str
+    task_channel: str
+    configured_capacity: int | None = None
+    available: bool | None = None
+    expected_version: int = 0
+
+
+# --- routing ---------------------------------------------------------------------------
+
+
+class CreateTask(Mutation, frozen=True, kw_only=True):
+    """Answers (Task,); task channel by sid or unique name, empty = default."""
+
+    workspace_sid: str = ""
+    workflow_sid: str = ""
+    task_channel: str = ""
+    attributes: str = "{}"
+    priority: int = 0
+    timeout_seconds: int = 0
+    virtual_start_time: int = 0
+
+
+class UpdateTask(Mutation, frozen=True, kw_only=True):
+    """Answers (Task,)."""
+
+    sid: str
+    attributes: str | None = None
+    attributes_patch: str | None = None
+    priority: int | None = None
+    expected_version: int = 0
+
+
+class CancelTask(Mutation, frozen=True, kw_only=True):
+    """Cancel a pending or reserved task; answers (Task,)."""
+
+    sid: str
+    reason: str = ""
+    expected_version: int = 0
+
+
+class WrapTask(Mutation, frozen=True, kw_only=True):
+    """Begin wrap-up of an assigned task; answers (Task, Reservation)."""
+
+    sid: str
+    reason: str = ""
+    expected_version: int = 0
+
+
+class CompleteTask(Mutation, frozen=True, kw_only=True):
+    """Complete an assigned or wrapping task; answers (Task, Reservation)."""
+
+    sid: str
+    reason: str = ""
+    expected_version: int = 0
+
+
+class AcceptReservation(Mutation, frozen=True, kw_only=True):
+    """Answers (Reservation, Task[, Participant of the conversation])."""
+
+    sid: str
+    expected_version: int = 0
+
+
+class RejectReservation(Mutation, frozen=True, kw_only=True):
+    """Answers (Reservation, Task); `activity` (sid or name) moves the worker."""
+
+    sid: str
+    activity: str = ""
+    expected_version: int = 0
+
+
+# --- conversations ---------------------------------------------------------------------
+
+
+class CreateConversation(Mutation, frozen=True, kw_only=True):
+    """Answers (Conversation,)."""
+
+    friendly_name: str = ""
+    attributes: str = "{}"
+
+
+class CloseConversation(Mutation, frozen=True, kw_only=True):
+    """Close a conversation that no open interaction channel uses."""
+
+    sid: str
+    expected_version: int = 0
+
+
+class AddParticipant(Mutation, frozen=True, kw_only=True):
+    """Add an identity, or an address behind a proxy address; answers (Participant,)."""
+
+    conversation_sid: str
+    identity: str = ""
+    address: str = ""
+    proxy_address: str = ""
+    attributes: str = "{}"
+
+
+class RemoveParticipant(Mutation, frozen=True, kw_only=True):
+    """Remove a participant and release its pair; answers (Participant,)."""
+
+    sid: str
+
+
+class SendMessage(Mutation, frozen=True, kw_only=True):
+    """Say something; answers (Message, Receipt ...), a receipt per external participant.
+
+    `author` is the identity or address of a participant, or free text such as `system`.
+    """
+
+    conversation_sid: str
+    author: str
+    body: str = ""
+    media: tuple[Media, ...] = ()
+    attributes: str = "{}"
+
+
+# --- interactions ----------------------------------------------------------------------
+
+
+class CreateInteraction(Mutation, frozen=True, kw_only=True):
+    """Bind a conversation to routing.
+
+    Answers (Interaction, InteractionChannel, Invite, Task).
+    """
+
+    conversation_sid: str
+    workspace_sid: str = ""
+    workflow_sid: str = ""
+    task_channel: str = ""
+    attributes: str = "{}"
+    priority: int = 0
+    timeout_seconds: int = 0
+
+
+class CreateInvite(Mutation, frozen=True, kw_only=True):
+    """Invite one more agent; empty fields are those of the interaction.
+
+    Answers (Invite, Task).
+    """
+
+    interaction_sid: str
+    workflow_sid: str = ""
+    task_channel: str = ""
+    attributes_patch: str = "{}"
+    priority: int = 0
+    timeout_seconds: int = 0
+
+
+class CloseInteractionChannel(Mutation, frozen=True, kw_only=True):
+    """End an interaction: close its channel and conversation, cancel pending invites.
+
+    Tasks go to wrapping, or to completed when `complete`. May be repeated: the second
+    call can complete what the first one wrapped. Answers (Interaction,
+    InteractionChannel, Conversation, Task ...).
+    """
+
+    interaction_sid: str
+    complete: bool = False
+
+
+# --- channels --------------------------------------------------------------------------
+
+
+class CreateAddressConfiguration(Mutation, frozen=True, kw_only=True):
+    """Answers (AddressConfiguration,)."""
+
+    address: str
+    friendly_name: str = ""
+    auto_creation: str = "default"
+    workspace_sid: str = ""
+    workflow_sid: str = ""
+    task_channel: str = ""
+    attributes: str = "{}"
+    priority: int = 0
+    timeout_seconds: int = 0
+
+
+class UpdateAddressConfiguration(Mutation, frozen=True, kw_only=True):
+    """Applies to conversations created afterwards; answers (AddressConfiguration,)."""
+
+    sid: str
+    friendly_name: str | None = None
+    auto_creation: str | None = None
+    workflow_sid: str | None = None
+    task_channel: str | None = None
+    attributes: str | None = None
+    priority: int | None = None
+    timeout_seconds: int | None = None
+    expected_version: int = 0
+
+
+class CreateSender(Mutation, frozen=True, kw_only=True):
+    """Answers (Sender,), whose `endpoint_id` names its webhook URLs."""
+
+    address: str
+    provider: str
+    base_url: str
+    public_url: str
+    carrier_account_sid: str
+    auth_token: str
+    deduplicates: bool = False
+
+
+class UpdateSender(Mutation, frozen=True, kw_only=True):
+    """Going live changes a base URL and credentials; answers (Sender,)."""
+
+    sid: str
+    base_url: str | None = None
+    public_url: str | None = None
+    carrier_account_sid: str | None = None
+    auth_token: str | None = None
+    deduplicates: bool | None = None
+    expected_version: int = 0
+
+
+class ReceiveMessage(Mutation, frozen=True, kw_only=True):
+    """A customer's message from a carrier's webhook.
+
+    Answers () when refused (the inbox keeps it as dead letter) or repeated, else
+    (Message, Conversation).
+    """
+
+    endpoint_id: str
+    channel_message_sid: str
+    address: str
+    proxy_address: str
+    body: str
+    media: tuple[Media, ...] = ()
+    attributes: str = "{}"
+    form: bytes = b""
+
+
+class ReceiveStatus(Mutation, frozen=True, kw_only=True):
+    """A delivery status from a carrier's webhook; answers (Receipt,) or ()."""
+
+    endpoint_id: str
+    receipt_sid: str
+    channel_message_sid: str
+    status: ReceiptStatus
+    error_code: int = 0
+
+
+class ReplayDeadLetter(Mutation, frozen=True, kw_only=True):
+    """Put a dead outbox entry back on its way."""
+
+    sid: str
+
+
+# --- the outbox and time ---------------------------------------------------------------
+
+
+class AttemptSend(Mutation, frozen=True, kw_only=True):
+    """Write down that an entry is being sent, before its socket opens."""
+
+    sid: str
+
+
+class ReportSend(Mutation, frozen=True, kw_only=True):
+    """What became of an attempt.
+
+    `outcome`: sent (the carrier named it `channel_message_sid`), refused (never again),
+    retry (proven not taken), unknown (nobody knows).
+    """
+
+    sid: str
+    outcome: str
+    channel_message_sid: str = ""
+    error_code: int = 0
+    text: str = ""
+    retry_after: int = 0
+
+
+class Tick(Mutation, frozen=True, kw_only=True):
+    """Nothing but the passage of time: what is due is decided."""
+
+
+class ShiftOffers(Mutation, frozen=True, kw_only=True):
+    """Give pending offers back the time nobody could answer in (microseconds)."""
+
+    gap: int
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list; `after` of the next one, or None at the end."""
+
+    rows: tuple[Row, ...]
+    after: tuple[int, str] | None

@@ -1,0 +1,307 @@
+"""The deciding core of an account: state + command + time give an answer and a commit.
+
+Synchronous and deterministic: it awaits nothing, reads no clock, and given the same
+state, commands, times and ids it decides the same. `Account` feeds it; tests and the
+simulator drive it directly.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from flexcore.domain import limits
+from flexcore.domain.errors import FlexcoreError, InvalidArgument, NotFound, Reason
+from flexcore.domain.ids import RESOURCES, Ids, fingerprint
+from flexcore.domain.log import Cause
+from flexcore.domain.model import Conversation, Reservation, Row, Task, Worker
+from flexcore.engine import (
+    activities,
+    address_configurations,
+    conversations,
+    inbound,
+    interactions,
+    messages,
+    participants,
+    queues,
+    receipts,
+    reservations,
+    tasks,
+    workers,
+    workflows,
+    workspaces,
+)
+from flexcore.engine import commands as c
+from flexcore.engine.decision import Decision, request_key
+from flexcore.engine.directory import Directory
+from flexcore.engine.matching import Matching
+from flexcore.engine.senders import Senders
+from flexcore.engine.state import State
+from flexcore.engine.timers import Deadlines
+from flexcore.engine.vault import Vault
+from flexcore.store.interface import Commit, RequestEntry
+
+Handler = Callable[[Decision, Any], tuple[Row, ...]]
+
+
+def handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
+    """Return who decides each command of an account."""
+    senders = Senders(vault)
+    return {
+        c.Get: get,
+        c.Snapshot: snapshot,
+        c.CreateDefaults: workspaces.create_defaults,
+        c.CreateWorkspace: workspaces.create_workspace,
+        c.CreateActivity: activities.create_activity,
+        c.CreateTaskChannel: workspaces.create_task_channel,
+        c.CreateTaskQueue: queues.create_task_queue,
+        c.UpdateTaskQueue: queues.update_task_queue,
+        c.CreateWorkflow: workflows.create_workflow,
+        c.UpdateWorkflow: workflows.update_workflow,
+        c.CreateWorker: workers.create_worker,
+        c.UpdateWorker: workers.update_worker,
+        c.UpdateWorkerChannel: workers.update_worker_channel,
+        c.CreateTask: tasks.create_task,
+        c.UpdateTask: tasks.update_task,
+        c.CancelTask: tasks.cancel_task,
+        c.WrapTask: tasks.wrap_task,
+        c.CompleteTask: tasks.complete_task,
+        c.AcceptReservation: reservations.accept_reservation,
+        c.RejectReservation: reservations.reject_reservation,
+        c.ShiftOffers: reservations.shift_offers,
+        c.CreateConversation: conversations.create_conversation,
+        c.CloseConversation: conversations.close_conversation,
+        c.AddParticipant: participants.add_participant,
+        c.RemoveParticipant: participants.remove_participant,
+        c.SendMessage: messages.send_message,
+        c.CreateInteraction: interactions.create_interaction,
+        c.CreateInvite: interactions.create_invite,
+        c.CloseInteractionChannel: interactions.close_interaction_channel,
+        c.CreateAddressConfiguration: (
+            address_configurations.create_address_configuration
+        ),
+        c.UpdateAddressConfiguration: (
+            address_configurations.update_address_configuration
+        ),
+        c.CreateSender: senders.create,
+        c.UpdateSender: senders.update,
+        c.ReceiveMessage: inbound.receive_message,
+        c.ReceiveStatus: receipts.receive_status,
+        c.AttemptSend: receipts.attempt_send,
+        c.ReportSend: receipts.report_send,
+        c.ReplayDeadLetter: receipts.replay_dead_letter,
+        c.Tick: tick,
+    }
+
+
+def directory_handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
+    """Return who decides each command of the directory."""
+    directory = Directory(vault)
+    return {
+        c.Get: get,
+        c.CreateAccount: directory.create_account,
+        c.CreateKey: directory.create_key,
+        c.RevokeKey: directory.revoke_key,
+        c.ClaimAddress: directory.claim_address,
+        c.ReleaseAddress: directory.release_address,
+        c.Tick: tick,
+    }
+
+
+#: what made a command that no caller sent
+_CAUSES: Mapping[type[c.Command], Cause] = {
+    c.Tick: Cause.TIMER,
+    c.ShiftOffers: Cause.POLICY,
+    c.ReceiveMessage: Cause.PROVIDER,
+    c.ReceiveStatus: Cause.PROVIDER,
+    c.AttemptSend: Cause.PROVIDER,
+    c.ReportSend: Cause.PROVIDER,
+}
+
+#: offers one decision makes; more follow in decisions of their own
+OFFERS_PER_DECISION = limits.CHANGE_SET_RESOURCES // 4
+
+
+class Decided(msgspec.Struct):
+    """What a decision came to: an answer, and what has to be written, if anything.
+
+    A repeated request has no rows here: its answer stands in the change set that ends
+    at `repeats`.
+    """
+
+    rows: tuple[Row, ...] = ()
+    commit: Commit | None = None
+    repeats: int = 0
+
+
+class Decider:
+    """State, matcher and deadlines of one account, and the one way to change them."""
+
+    def __init__(
+        self, state: State, ids: Ids, handlers: Mapping[type[c.Command], Handler]
+    ) -> None:
+        self.state = state
+        self.ids = ids
+        self.matching = Matching.rebuilt(state)
+        self.deadlines = Deadlines()
+        for row in state.rows.values():
+            self.deadlines.follow(row)
+        self._handlers = handlers
+
+    def decide(self, principal: c.Principal, command: c.Command, now: int) -> Decided:
+        """Decide one command; raises the domain errors, then nothing has changed."""
+        request_id = getattr(command, "request_id", "")
+        method = type(command).__name__
+        if not request_id:
+            return self._run(principal, command, now)
+        key = request_key(principal.actor, method, request_id)
+        mark = fingerprint(
+            msgspec.msgpack.encode(msgspec.structs.replace(command, request_id=""))
+        )
+        before = self.state.lookup(key)
+        if isinstance(before, RequestEntry):
+            return self._repeat(before, mark)
+        entry = RequestEntry(
+            actor=principal.actor,
+            method=method,
+            request_id=request_id,
+            fingerprint=mark,
+            sequence=0,
+            time=now,
+        )
+        return self._run(principal, command, now, entry)
+
+    def _repeat(self, entry: RequestEntry, mark: bytes) -> Decided:
+        """Say that the answer is that of the change set ending at `entry.sequence`."""
+        if entry.fingerprint != mark:
+            raise InvalidArgument(
+                "request_id",
+                f"{entry.request_id} was used for another {entry.method} request",
+                reason=Reason.REQUEST_ID_REUSED,
+            )
+        return Decided(repeats=entry.sequence)
+
+    def _run(
+        self,
+        principal: c.Principal,
+        command: c.Command,
+        now: int,
+        request: RequestEntry | None = None,
+    ) -> Decided:
+        handler = self._handlers[type(command)]
+        decision = self._begin(principal, command, now)
+        try:
+            rows = handler(decision, command)
+        except FlexcoreError as error:
+            decision.undo()
+            if not isinstance(command, c.ReceiveMessage):
+                raise
+            decision = self._begin(principal, command, now)
+            rows = inbound.refuse_message(decision, command, error)
+        except BaseException:
+            decision.undo()
+            raise
+        return self._settle(decision, rows, request)
+
+    def _begin(self, principal: c.Principal, command: c.Command, now: int) -> Decision:
+        return Decision(
+            self.state,
+            self.ids,
+            now,
+            actor=principal.actor,
+            cause=_CAUSES.get(type(command), Cause.REQUEST),
+            command_id=getattr(command, "request_id", ""),
+        )
+
+    def _settle(
+        self,
+        decision: Decision,
+        rows: tuple[Row, ...],
+        request: RequestEntry | None = None,
+    ) -> Decided:
+        """Let the matcher follow, note deadlines, and close the decision."""
+        try:
+            decision.check_limits()
+        except FlexcoreError:
+            decision.undo()
+            raise
+        try:
+            self._match(decision)
+        except BaseException:
+            # A bug of ours: rows go back, and the matcher follows from the rows.
+            decision.undo()
+            self.matching = Matching.rebuilt(self.state)
+            raise
+        for sid in decision.touched:
+            self.deadlines.follow(self.state.rows[sid])
+        rows = tuple(self.state.rows.get(row.sid, row) for row in rows)
+        if decision.empty():
+            return Decided(rows)
+        return Decided(rows, self._commit(decision, rows, request))
+
+    def _match(self, decision: Decision) -> None:
+        if decision.touched:
+            self.matching.sync(decision.touched)
+        if self.matching.pending:
+            for found in self.matching.match(decision.now, OFFERS_PER_DECISION):
+                reservations.offer(decision, found)
+
+    def _commit(
+        self,
+        decision: Decision,
+        rows: tuple[Row, ...],
+        request: RequestEntry | None,
+    ) -> Commit:
+        if request is not None and decision.has_events:
+            entry = msgspec.structs.replace(request, sequence=decision.last_sequence)
+            decision.request = entry
+            key = request_key(entry.actor, entry.method, entry.request_id)
+            decision.remember(key, entry)
+        return decision.commit(rows)
+
+    def due(self, now: int) -> bool:
+        """Say whether a deadline has passed that `expire_next` would act on."""
+        first = self.deadlines.first()
+        return first is not None and first[0] <= now
+
+    def expire_next(self, now: int) -> Decided:
+        """Decide the earliest deadline that has passed."""
+        first = self.deadlines.first()
+        assert first is not None
+        sid = first[1]
+        decision = Decision(self.state, self.ids, now, cause=Cause.TIMER)
+        row = self.state.rows.get(sid)
+        if isinstance(row, Reservation):
+            reservations.expire_reservation(decision, row)
+        elif isinstance(row, Task):
+            tasks.expire_task(decision, row)
+        if sid not in decision.touched:
+            self.deadlines.forget(sid)
+        return self._settle(decision, ())
+
+    def watermark(self, now: int) -> Decided:
+        """Write down the time, so that a restart knows how long nobody could answer."""
+        decision = Decision(self.state, self.ids, now)
+        decision.watermark = now
+        return Decided(commit=decision.commit(()))
+
+
+def get(decision: Decision, command: c.Get) -> tuple[Row, ...]:
+    """Return one resource as decided."""
+    row = decision.state.rows.get(command.sid)
+    if row is None:
+        raise NotFound(RESOURCES.get(command.sid[:2], "resource"), command.sid)
+    return (row,)
+
+
+def snapshot(decision: Decision, command: c.Snapshot) -> tuple[Row, ...]:
+    """Return what a narrow stream starts from."""
+    if command.sid.startswith("WK"):
+        return reservations.snapshot(decision, decision.get(command.sid, Worker))
+    conversation = decision.get(command.sid, Conversation)
+    return conversations.snapshot(decision, conversation)
+
+
+def tick(decision: Decision, command: c.Tick) -> tuple[Row, ...]:
+    """Do nothing: deadlines and offers that were due are decided around it."""
+    return ()

@@ -1,0 +1,240 @@
+"""One decision: what a command changes, collected until it is whole, or undone.
+
+Handlers change rows only through a Decision. When a handler raises, `undo` puts every
+row and look-up back; when it returns, `commit` makes the change set.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from flexcore.domain import limits
+from flexcore.domain.errors import Aborted, NotFound, ResourceExhausted
+from flexcore.domain.ids import RESOURCES, Ids
+from flexcore.domain.log import Cause, ChangeSet, Event, encode_change_set
+from flexcore.domain.model import (
+    Conversation,
+    Interaction,
+    Participant,
+    Receipt,
+    Reservation,
+    Row,
+    Worker,
+    WorkerChannel,
+)
+from flexcore.engine.state import State
+from flexcore.store.interface import (
+    Commit,
+    Found,
+    InboxEntry,
+    OutboxEntry,
+    Pair,
+    RequestEntry,
+)
+
+R = TypeVar("R", bound=Row)
+
+
+class Decision:
+    """Rows, events and machinery of one command at one time."""
+
+    def __init__(
+        self,
+        state: State,
+        ids: Ids,
+        now: int,
+        actor: str = "",
+        cause: Cause = Cause.REQUEST,
+        command_id: str = "",
+    ) -> None:
+        self.state = state
+        self.ids = ids
+        self.now = now
+        self.actor = actor
+        self.cause = cause
+        self.command_id = command_id
+        #: rows as they were before, None for new ones, in the order first touched
+        self.touched: dict[str, Row | None] = {}
+        self._events: list[Event] = []
+        self._lookups: list[tuple[str, tuple[Found, int] | None]] = []
+        self.pairs: list[Pair] = []
+        self.outbox: dict[str, OutboxEntry] = {}
+        self.inbox: InboxEntry | None = None
+        self.request: RequestEntry | None = None
+        self.watermark = 0
+        state.stamp += 1
+
+    # reading
+
+    def get(self, sid: str, kind: type[R]) -> R:
+        """Return the row `sid`; NotFound if this account has none of this kind."""
+        row = self.state.find(sid, kind)
+        if row is None:
+            raise NotFound(RESOURCES.get(sid[:2], "resource"), sid)
+        return row
+
+    def expect(self, row: Row, version: int) -> None:
+        """Raise Aborted unless `version` is the row's (0 = whatever it is)."""
+        if version and version != row.version:
+            raise Aborted(
+                f"version {version} stated, {row.sid} is at version {row.version}",
+                metadata={"sid": row.sid, "version": str(row.version)},
+            )
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence the next event will get."""
+        return self.last_sequence + 1
+
+    @property
+    def has_events(self) -> bool:
+        """Say whether there will be a change set."""
+        return bool(self._events)
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the last event recorded so far."""
+        return self.state.sequence + len(self._events)
+
+    # changing
+
+    def create(self, row: R, event: str | None = None) -> R:
+        """Add a new row, created now."""
+        row = row.evolve(create_time=self.now, update_time=self.now)
+        self._put(row)
+        if event:
+            self.emit(event, row)
+        return row
+
+    def change(self, row: R, event: str | None = None, **changes: Any) -> R:
+        """Change fields of a row; its version grows by one."""
+        after = row.evolve(version=row.version + 1, update_time=self.now, **changes)
+        self._put(after)
+        if event:
+            self.emit(event, after)
+        return after
+
+    def emit(self, event: str, row: Row) -> None:
+        """Record a fact about a row as it is now."""
+        self._events.append(Event(event, row.sid, row.version))
+
+    def remember(self, key: str, found: Found) -> None:
+        """Write a look-up that the store will give the same way after the commit."""
+        self._lookups.append((key, self.state.remember(key, found)))
+
+    def bind(self, address: str, proxy_address: str, conversation_sid: str) -> None:
+        """Bind a pair of addresses to a conversation; an empty sid releases it."""
+        self.pairs.append(Pair(address, proxy_address, conversation_sid))
+        self.remember(pair_key(address, proxy_address), conversation_sid or None)
+
+    def _put(self, row: Row) -> None:
+        before = self.state.put(row)
+        self.touched.setdefault(row.sid, before)
+        self.state.note(row)
+
+    # ending
+
+    def undo(self) -> None:
+        """Put everything back as it was."""
+        for key, before in reversed(self._lookups):
+            self.state.restore(key, before)
+        for sid, row in reversed(self.touched.items()):
+            if row is None:
+                self.state.drop(sid)
+            else:
+                self.state.put(row)
+
+    def empty(self) -> bool:
+        """Say whether there is nothing to write."""
+        return not (
+            self._events
+            or self.touched
+            or self.outbox
+            or self.inbox
+            or self.pairs
+            or self.watermark
+        )
+
+    def check_limits(self) -> None:
+        """Raise ResourceExhausted when one decision changes too much at once."""
+        if len(self._events) > limits.CHANGE_SET_EVENTS:
+            raise ResourceExhausted(
+                f"one call may cause {limits.CHANGE_SET_EVENTS} events, "
+                f"this one causes {len(self._events)}"
+            )
+
+    def commit(self, answer: tuple[Row, ...]) -> Commit:
+        """Close the decision: number its events and make what the store writes."""
+        assert self._events or not self.touched, "a row was changed without an event"
+        change_set = None
+        body = b""
+        if self._events:
+            change_set = self._change_set(answer)
+            body = encode_change_set(change_set)
+            self.state.sequence = change_set.last_sequence
+        return Commit(
+            account_sid=self.state.account_sid,
+            epoch=self.state.epoch,
+            change_set=change_set,
+            body=body,
+            pairs=tuple(self.pairs),
+            request=self.request if change_set else None,
+            inbox=self.inbox,
+            outbox=tuple(self.outbox.values()),
+            watermark=self.watermark,
+        )
+
+    def _change_set(self, answer: tuple[Row, ...]) -> ChangeSet:
+        rows = tuple(self.state.rows[sid] for sid in self.touched)
+        first = self.state.sequence + 1
+        return ChangeSet(
+            account_sid=self.state.account_sid,
+            first_sequence=first,
+            last_sequence=first + len(self._events) - 1,
+            time=self.now,
+            command_id=self.command_id,
+            actor=self.actor,
+            cause=self.cause,
+            events=tuple(self._events),
+            resources=rows,  # type: ignore[arg-type]  # every Row is a Resource
+            answer=tuple(row.sid for row in answer),
+            subjects=subjects_of(rows),
+        )
+
+
+def subjects_of(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    """Return the workers and conversations that rows tell something about."""
+    subjects: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, Reservation | WorkerChannel):
+            subjects[row.worker_sid] = None
+        elif isinstance(row, Worker | Conversation):
+            subjects[row.sid] = None
+        elif isinstance(row, Participant | Receipt | Interaction):
+            subjects[row.conversation_sid] = None
+    return tuple(subjects)
+
+
+def pair_key(address: str, proxy_address: str) -> str:
+    """Return the look-up key of a pair of addresses."""
+    return f"pair|{address}|{proxy_address}"
+
+
+def request_key(actor: str, method: str, request_id: str) -> str:
+    """Return the look-up key of a request."""
+    return f"request|{actor}|{method}|{request_id}"
+
+
+def inbox_key(endpoint_id: str, channel_message_sid: str) -> str:
+    """Return the look-up key of an inbound webhook."""
+    return f"inbox|{endpoint_id}|{channel_message_sid}"
+
+
+def outbox_key(sid: str) -> str:
+    """Return the look-up key of an outbox entry."""
+    return f"outbox|{sid}"
+
+
+def decoded(attributes: str) -> dict[str, Any]:
+    """Return checked attributes as a dict."""
+    return msgspec.json.decode(attributes)  # type: ignore[no-any-return]

@@ -1,0 +1,260 @@
+"""The engine: all accounts of this process behind one Port."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from flexcore import __version__
+from flexcore.domain.addresses import parse_address
+from flexcore.domain.clock import Alarm, Clock
+from flexcore.domain.errors import FlexcoreError, NotFound, Unauthenticated
+from flexcore.domain.ids import Ids
+from flexcore.domain.model import Account as AccountRow
+from flexcore.domain.model import Key, Message, Row, Sender, Task
+from flexcore.domain.states import OPEN_TASK
+from flexcore.engine import commands as c
+from flexcore.engine.account import Account, OnOutbox
+from flexcore.engine.committer import Committer
+from flexcore.engine.decider import directory_handlers, handlers
+from flexcore.engine.directory import DIRECTORY_SID
+from flexcore.engine.port import CarrierAccount, Endpoint, ServerInfo, TailBatch
+from flexcore.engine.vault import Vault
+from flexcore.store.interface import Store
+
+#: commands that are the directory's to decide
+_DIRECTORY = (c.CreateAccount, c.CreateKey, c.RevokeKey)
+#: lists that are answered from the directory's rows
+_DIRECTORY_KINDS = (AccountRow, Key)
+_OPERATOR = c.Principal(DIRECTORY_SID, "server", operator=True)
+
+
+class Engine:
+    """Every account of a store, recovered and deciding; implements Port."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        alarm: Alarm,
+        ids: Ids,
+        vault: Vault,
+        on_outbox: OnOutbox,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._alarm = alarm
+        self._ids = ids
+        self._vault = vault
+        self._on_outbox = on_outbox
+        self._committer = Committer(store, clock, alarm)
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="flexcore-reader")
+        self._accounts: dict[str, Account] = {}
+        self._started = clock.now()
+
+    # life
+
+    def start(self) -> None:
+        """Recover the directory and every account it knows, and begin."""
+        self._open(DIRECTORY_SID)
+        self._clock.raise_floor(self._directory.watermark)
+        for row in self._directory.state.of_kind(AccountRow):
+            self._open(row.sid)
+        for account in self._accounts.values():
+            self._clock.raise_floor(account.watermark)
+        self._committer.start()
+        for account in self._accounts.values():
+            account.start()
+
+    def _open(self, sid: str) -> Account:
+        self._store.open_account(sid)
+        is_directory = sid == DIRECTORY_SID
+        account = Account(
+            sid,
+            store=self._store,
+            committer=self._committer,
+            clock=self._clock,
+            alarm=self._alarm,
+            ids=self._ids,
+            handlers=(directory_handlers if is_directory else handlers)(self._vault),
+            on_outbox=self._on_outbox,
+        )
+        self._accounts[sid] = account
+        return account
+
+    def end_streams(self) -> None:
+        """Let every stream end, at a position it can be resumed from."""
+        for account in self._accounts.values():
+            account.tail.close()
+
+    async def close(self) -> None:
+        """Refuse new work, make everything decided durable, and stop."""
+        for account in self._accounts.values():
+            await account.close()
+        await self._committer.close()
+        self._readers.shutdown()
+
+    @property
+    def empty(self) -> bool:
+        """Say whether this is the first start on this data."""
+        return next(self._directory.state.of_kind(AccountRow), None) is None
+
+    @property
+    def _directory(self) -> Account:
+        return self._accounts[DIRECTORY_SID]
+
+    def accounts(self) -> Mapping[str, Account]:
+        """Return the accounts by sid, for checks."""
+        return self._accounts
+
+    # Port
+
+    async def submit(self, principal: c.Principal, command: c.Command) -> c.Answer:
+        """Decide `command` and return when its answer is durable."""
+        if isinstance(command, _DIRECTORY):
+            return await self._submit_directory(principal, command)
+        account = self._account(principal.account_sid)
+        if not isinstance(command, c.CreateSender | c.CreateAddressConfiguration):
+            return await account.submit(principal, command)
+        address = str(parse_address(command.address, "address"))
+        claim = c.ClaimAddress(address=address, account_sid=principal.account_sid)
+        before = await self._directory.submit(_OPERATOR, claim)
+        try:
+            return await account.submit(principal, command)
+        except FlexcoreError:
+            if before.rows[0].update_time == before.rows[0].create_time:
+                await self._release(principal, address)
+            raise
+
+    async def _release(self, principal: c.Principal, address: str) -> None:
+        """Give an address back if nothing of the account uses it."""
+        state = self._account(principal.account_sid).state
+        if not state.where(Sender, "address", address):
+            release = c.ReleaseAddress(
+                address=address, account_sid=principal.account_sid
+            )
+            await self._directory.submit(_OPERATOR, release)
+
+    async def _submit_directory(
+        self, principal: c.Principal, command: c.Command
+    ) -> c.Answer:
+        answer = await self._directory.submit(principal, command)
+        if isinstance(command, c.CreateAccount) and not answer.repeated:
+            account = self._open(answer.rows[0].sid)
+            account.start()
+            who = c.Principal(account.sid, principal.actor)
+            await account.submit(who, c.CreateDefaults())
+        return answer
+
+    def tail(
+        self, principal: c.Principal, after: int | None, subject: str = ""
+    ) -> AsyncIterator[TailBatch]:
+        """Yield change sets after a position, for ever."""
+        return self._account(principal.account_sid).tail.follow(after, subject)
+
+    async def list(
+        self,
+        principal: c.Principal,
+        kind: type[Row],
+        where: Mapping[str, str],
+        after: tuple[int, str] | None,
+        limit: int,
+    ) -> c.Page:
+        """Return rows of `kind` by creation, in the store's reader thread."""
+        sid = principal.account_sid
+        if kind in _DIRECTORY_KINDS:
+            where = {**where, "account_sid": sid}
+            sid = DIRECTORY_SID
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(
+            self._readers, self._store.list, sid, kind, where, after, limit + 1
+        )
+        page = tuple(rows[:limit])
+        if len(rows) <= limit:
+            return c.Page(page, None)
+        last = page[-1]
+        place = last.index if isinstance(last, Message) else last.create_time
+        return c.Page(page, (place, last.sid))
+
+    def authenticate(self, key_sid: str, secret: str) -> c.Principal:
+        """Return who a key belongs to; compares in constant time."""
+        key = self._directory.state.find(key_sid, Key)
+        known = self._vault.open(key.sealed_secret, key.sid) if key else ""
+        same = hmac.compare_digest(known.encode(), secret.encode())
+        if key is None or not same:
+            raise Unauthenticated("the key is unknown or its secret is wrong")
+        if key.revoke_time:
+            raise Unauthenticated(f"key {key.sid} was revoked; ask for another")
+        return c.Principal(key.account_sid, key.sid, key.operator)
+
+    def key_secret(self, key: Row) -> str:
+        """Return the secret of a key."""
+        assert isinstance(key, Key)
+        return self._vault.open(key.sealed_secret, key.sid)
+
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """Return what an inbound webhook's id stands for."""
+        for account in self._accounts.values():
+            for sender in account.state.where(Sender, "endpoint_id", endpoint_id):
+                return Endpoint(
+                    principal=c.Principal(account.sid, sender.sid),
+                    sender_sid=sender.sid,
+                    provider=sender.provider,
+                    public_url=sender.public_url,
+                    auth_token=self._vault.open(sender.sealed_auth_token, sender.sid),
+                )
+        raise NotFound("endpoint", endpoint_id)
+
+    def carrier_account(self, account_sid: str, sender_sid: str) -> CarrierAccount:
+        """Return where and as whom a sender's messages leave."""
+        sender = self._account(account_sid).state.find(sender_sid, Sender)
+        if sender is None:
+            raise NotFound("sender", sender_sid)
+        path = f"/inbound/{sender.provider}/{sender.endpoint_id}/status"
+        return CarrierAccount(
+            provider=sender.provider,
+            base_url=sender.base_url,
+            carrier_account_sid=sender.carrier_account_sid,
+            auth_token=self._vault.open(sender.sealed_auth_token, sender.sid),
+            status_url=sender.public_url + path,
+            deduplicates=sender.deduplicates,
+        )
+
+    def info(self, principal: c.Principal) -> ServerInfo:
+        """Return what the server says about itself to this account."""
+        account = self._account(principal.account_sid)
+        facts = self._store.facts()
+        tasks = account.state.of_kind(Task)
+        return ServerInfo(
+            version=__version__,
+            synchronous=facts["synchronous"],
+            accounts=len(self._accounts) - 1,
+            open_tasks=sum(task.status in OPEN_TASK for task in tasks),
+            head_sequence=account.tail.head,
+            start_time=self._started,
+            data_version=int(facts["data_version"]),
+            commits=self._committer.commits,
+            dead_letters=self._store.dead_letters(account.sid),
+        )
+
+    async def submit_as_account(self, account_sid: str, command: c.Command) -> c.Answer:
+        """Decide a command of the machinery, such as the outbox's."""
+        return await self.submit(c.Principal(account_sid, "outbox"), command)
+
+    def _account(self, sid: str) -> Account:
+        account = self._accounts.get(sid)
+        if account is None:
+            raise NotFound("account", sid)
+        return account
+
+
+async def first_start(engine: Engine) -> Key:
+    """Create the first account, its workspace and an operator's key."""
+    answer = await engine.submit(_OPERATOR, c.CreateAccount(friendly_name="default"))
+    create = c.CreateKey(
+        account_sid=answer.rows[0].sid, friendly_name="first", operator=True
+    )
+    answer = await engine.submit(_OPERATOR, create)
+    key = answer.rows[0]
+    assert isinstance(key, Key)
+    return key

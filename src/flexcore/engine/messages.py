@@ -1,0 +1,145 @@
+"""Messages: appended with the next index, and handed to the outbox."""
+
+from flexcore.domain.addresses import CAPABILITIES, parse_address
+from flexcore.domain.attributes import canonical, check_attributes
+from flexcore.domain.errors import FailedPrecondition, InvalidArgument, Reason
+from flexcore.domain.model import (
+    Conversation,
+    Media,
+    Message,
+    Participant,
+    Receipt,
+    ReceiptEntry,
+    Sender,
+)
+from flexcore.domain.states import OutboxState, ReceiptStatus
+from flexcore.engine.commands import SendMessage
+from flexcore.engine.conversations import need_open, participants_of
+from flexcore.engine.decision import Decision, outbox_key, pair_key
+from flexcore.engine.workspaces import Rows
+from flexcore.store.interface import OutboxEntry
+
+
+def send_message(decision: Decision, command: SendMessage) -> Rows:
+    """Append a message and send it to every external participant but its author."""
+    conversation = need_open(decision, command.conversation_sid)
+    attributes = canonical(check_attributes(command.attributes))
+    if not command.body and not command.media:
+        raise InvalidArgument("body", "must not be empty without media")
+    if not command.author:
+        raise InvalidArgument("author", "must not be empty")
+    present = participants_of(decision, conversation.sid)
+    author = None
+    for row in present:
+        if command.author in (row.identity, row.address, row.sid):
+            author = row
+    outside = [row for row in present if row.address and row is not author]
+    senders = {row.sid: sender_of(decision, row) for row in outside}
+    for row in outside:
+        _check_body(command.body, row.address)
+    _, message = append(
+        decision,
+        conversation,
+        command.author,
+        author,
+        body=command.body,
+        media=command.media,
+        attributes=attributes,
+    )
+    receipts = (_send(decision, message, row, senders[row.sid]) for row in outside)
+    return (message, *receipts)
+
+
+def append(
+    decision: Decision,
+    conversation: Conversation,
+    author: str,
+    participant: Participant | None,
+    *,
+    body: str,
+    media: tuple[Media, ...],
+    attributes: str,
+    channel_message_sid: str = "",
+) -> tuple[Conversation, Message]:
+    """Add a message at the conversation's next index."""
+    message = decision.create(
+        Message(
+            sid=decision.ids.sid("IM"),
+            conversation_sid=conversation.sid,
+            index=conversation.message_count,
+            author=author,
+            participant_sid=participant.sid if participant else "",
+            body=body,
+            media=media,
+            attributes=attributes,
+            channel_message_sid=channel_message_sid,
+        ),
+        "message.added",
+    )
+    conversation = decision.change(
+        conversation,
+        message_count=conversation.message_count + 1,
+        last_message_time=decision.now,
+    )
+    return conversation, message
+
+
+def sender_of(decision: Decision, participant: Participant) -> Sender:
+    """Return the sender behind a participant's proxy address."""
+    senders = decision.state.where(Sender, "address", participant.proxy_address)
+    if not senders:
+        raise FailedPrecondition(
+            f"no sender is configured for {participant.proxy_address}",
+            reason=Reason.SENDER_MISSING,
+            metadata={"address": participant.proxy_address},
+        )
+    return senders[0]
+
+
+def _check_body(body: str, address: str) -> None:
+    most = CAPABILITIES[parse_address(address, "address").kind].body_chars_max
+    if len(body) > most:
+        raise InvalidArgument(
+            "body", f"is {len(body)} characters long, {address} takes {most}"
+        )
+
+
+def _send(
+    decision: Decision, message: Message, to: Participant, sender: Sender
+) -> Receipt:
+    receipt = decision.create(
+        Receipt(
+            sid=decision.ids.sid("DY"),
+            conversation_sid=message.conversation_sid,
+            message_sid=message.sid,
+            participant_sid=to.sid,
+            status=ReceiptStatus.QUEUED,
+            timeline=(ReceiptEntry(ReceiptStatus.QUEUED, decision.now),),
+        ),
+        "receipt.added",
+    )
+    put_entry(
+        decision,
+        OutboxEntry(
+            sid=decision.ids.sid("OB"),
+            pair=pair_key(to.address, to.proxy_address),
+            sequence=decision.next_sequence,
+            state=OutboxState.READY,
+            sender_sid=sender.sid,
+            receipt_sid=receipt.sid,
+            to=to.address,
+            sent_from=to.proxy_address,
+            body=message.body,
+            media=message.media,
+            create_time=decision.now,
+            due=decision.now,
+        ),
+    )
+    return receipt
+
+
+def put_entry(decision: Decision, entry: OutboxEntry) -> OutboxEntry:
+    """Write an outbox entry with the decision, in memory and on disk."""
+    decision.outbox[entry.sid] = entry
+    decision.remember(outbox_key(entry.sid), entry)
+    return entry

@@ -1,0 +1,176 @@
+"""The engine as everybody outside sees it: values in, values out.
+
+Services, channels and HTTP import this and `engine.commands` only, so that they can move
+to another process without the engine noticing.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from flexcore.domain.log import ChangeSet
+from flexcore.domain.model import Media, Row
+from flexcore.engine.commands import Answer, Command, Page, Principal
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """What an inbound webhook's unguessable id stands for."""
+
+    principal: Principal
+    sender_sid: str
+    provider: str
+    public_url: str
+    auth_token: str
+
+
+class CarrierAccount(msgspec.Struct, frozen=True):
+    """Where and as whom messages of one sender leave."""
+
+    provider: str
+    base_url: str
+    carrier_account_sid: str
+    auth_token: str
+    status_url: str
+    deduplicates: bool = False
+
+
+class OutboundMessage(msgspec.Struct, frozen=True):
+    """One message for one address; `reference` is ours, the same in every attempt."""
+
+    reference: str
+    receipt_sid: str
+    to: str
+    sent_from: str
+    body: str
+    media: tuple[Media, ...]
+    attempt_time: int
+
+
+class Outcome(StrEnum):
+    """What became of an attempt; `ReportSend` carries it."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+
+
+class SendOutcome(msgspec.Struct, frozen=True):
+    """An outcome with what the carrier said; `retry_after` in microseconds."""
+
+    outcome: Outcome
+    channel_message_sid: str = ""
+    error_code: int = 0
+    text: str = ""
+    retry_after: int = 0
+
+
+class Transport(Protocol):
+    """What the outbox needs of a provider's protocol.
+
+    Neither call raises for the world's faults, and both end within bounded time.
+    """
+
+    async def send(
+        self, account: CarrierAccount, message: OutboundMessage
+    ) -> SendOutcome:
+        """Hand `message` over. RETRY says proven not taken, UNKNOWN that nobody knows."""
+        ...
+
+    async def find(
+        self, account: CarrierAccount, message: OutboundMessage, claimed: frozenset[str]
+    ) -> SendOutcome:
+        """Ask the carrier about an unknown send: SENT, RETRY (absent) or UNKNOWN.
+
+        `claimed` are carrier sids of the same pair that are known to be other messages.
+        """
+        ...
+
+
+class TailBatch(msgspec.Struct, frozen=True):
+    """Change sets in order, and the position everything matching has been given up to.
+
+    Empty batches are heartbeats.
+    """
+
+    change_sets: tuple[ChangeSet, ...]
+    position: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A side effect that was given up, or an inbound webhook that was refused."""
+
+    sid: str
+    time: int
+    reason: str
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """What a server says about itself."""
+
+    version: str
+    synchronous: str
+    accounts: int
+    open_tasks: int
+    head_sequence: int
+    start_time: int
+    data_version: int
+    commits: int
+    dead_letters: int
+
+
+class Port(Protocol):
+    """Commands, tails and lists of all accounts this process owns."""
+
+    async def submit(self, principal: Principal, command: Command) -> Answer:
+        """Decide `command` and return when its answer is durable.
+
+        Raises the domain errors. A caller that goes away changes nothing.
+        """
+        ...
+
+    def tail(
+        self, principal: Principal, after: int | None, subject: str = ""
+    ) -> AsyncIterator[TailBatch]:
+        """Yield change sets after sequence `after` (None = from now), for ever.
+
+        `subject` narrows to one worker or conversation. A batch without change sets is
+        a heartbeat. OutOfRange when `after` lies below the floor or above the head.
+        """
+        ...
+
+    async def list(
+        self,
+        principal: Principal,
+        kind: type[Row],
+        where: Mapping[str, str],
+        after: tuple[int, str] | None,
+        limit: int,
+    ) -> Page:
+        """Return rows of `kind` by creation, committed before the call arrived.
+
+        `where` names columns of the kind's table (see store/tables.py).
+        """
+        ...
+
+    def authenticate(self, key_sid: str, secret: str) -> Principal:
+        """Return who a key belongs to; Unauthenticated if it is unknown or revoked."""
+        ...
+
+    def key_secret(self, key: Row) -> str:
+        """Return the secret of a key just created, for the one answer that shows it."""
+        ...
+
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """Return what an inbound webhook's id stands for; NotFound otherwise."""
+        ...
+
+    def carrier_account(self, account_sid: str, sender_sid: str) -> CarrierAccount:
+        """Return where and as whom a sender's messages leave; NotFound otherwise."""
+        ...
+
+    def info(self, principal: Principal) -> ServerInfo:
+        """Return what the server says about itself to this account."""
+        ...

@@ -1,0 +1,263 @@
+"""What an account keeps in memory: rows by sid, look-ups by key, and who may be dropped.
+
+Configuration and everything a decision on open work can touch stays. Finished work,
+other conversations and look-ups are a cache: bounded, and an entry written by a decision
+that is not durable yet is never dropped, because the store could not give it back.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from flexcore.domain import limits
+from flexcore.domain.model import (
+    Activity,
+    AddressConfiguration,
+    Conversation,
+    Interaction,
+    InteractionChannel,
+    InteractionParticipant,
+    Invite,
+    Key,
+    Message,
+    Participant,
+    Receipt,
+    Reservation,
+    Row,
+    Sender,
+    Task,
+    TaskChannel,
+    TaskQueue,
+    Worker,
+    WorkerChannel,
+    Workflow,
+    Workspace,
+)
+from flexcore.domain.states import OPEN_TASK, ChannelStatus
+from flexcore.store.interface import Found
+
+R = TypeVar("R", bound=Row)
+
+#: the fields by which rows of a kind are looked up in memory
+INDEXES: Mapping[type[Row], tuple[str, ...]] = {
+    Activity: ("workspace_sid",),
+    TaskChannel: ("workspace_sid",),
+    TaskQueue: ("workspace_sid",),
+    Workflow: ("workspace_sid",),
+    Worker: ("workspace_sid", "name_key"),
+    WorkerChannel: ("worker_sid",),
+    Reservation: ("task_sid", "open_worker_sid"),
+    Participant: ("conversation_sid",),
+    InteractionChannel: ("interaction_sid",),
+    InteractionParticipant: ("interaction_sid",),
+    Invite: ("interaction_sid",),
+    AddressConfiguration: ("address",),
+    Sender: ("address", "endpoint_id"),
+    Key: ("account_sid",),
+    Workspace: (),
+}
+
+#: what hangs below the root of an aggregate and is dropped with it
+MEMBERS: Mapping[type[Row], tuple[tuple[type[Row], str], ...]] = {
+    Task: ((Reservation, "task_sid"),),
+    Conversation: ((Participant, "conversation_sid"),),
+    Interaction: (
+        (InteractionChannel, "interaction_sid"),
+        (InteractionParticipant, "interaction_sid"),
+        (Invite, "interaction_sid"),
+    ),
+    Message: (),
+    Receipt: (),
+}
+
+#: the field that names the root a row belongs to (a root names itself)
+ROOT_FIELD: Mapping[type[Row], str] = {
+    Task: "sid",
+    Reservation: "task_sid",
+    Conversation: "sid",
+    Participant: "conversation_sid",
+    Interaction: "sid",
+    InteractionChannel: "interaction_sid",
+    InteractionParticipant: "interaction_sid",
+    Invite: "interaction_sid",
+    Message: "sid",
+    Receipt: "sid",
+}
+
+
+class State:
+    """Rows and look-ups of one account; changed only through a Decision."""
+
+    def __init__(self, account_sid: str, epoch: int = 1) -> None:
+        self.account_sid = account_sid
+        self.epoch = epoch
+        self.sequence = 0
+        #: counts decisions that write; the commit reports back by this number
+        self.stamp = 0
+        self.rows: dict[str, Row] = {}
+        self._index: dict[tuple[type[Row], str, str], dict[str, None]] = {}
+        self._lookups: OrderedDict[str, tuple[Found, int]] = OrderedDict()
+        self._droppable: OrderedDict[str, int] = OrderedDict()
+
+    # rows
+
+    def find(self, sid: str, kind: type[R]) -> R | None:
+        """Return the row `sid` if it is in memory and of this kind."""
+        row = self.rows.get(sid)
+        return row if isinstance(row, kind) else None
+
+    def need(self, sid: str, kind: type[R]) -> R:
+        """Return a row that cannot be missing; KeyError is a bug of ours."""
+        row = self.rows[sid]
+        assert isinstance(row, kind), (sid, kind)
+        return row
+
+    def where(self, kind: type[R], field: str, value: str) -> list[R]:
+        """Return rows of `kind` whose `field` is `value`, by sid."""
+        sids = self._index.get((kind, field, value))
+        if not sids:
+            return []
+        return [self.need(sid, kind) for sid in sorted(sids)]
+
+    def count(self, kind: type[Row], field: str, value: str) -> int:
+        """Return how many rows `where` would give."""
+        return len(self._index.get((kind, field, value), ()))
+
+    def of_kind(self, kind: type[R]) -> Iterator[R]:
+        """Yield every row of a kind, by sid; for recovery, checks and rare questions."""
+        for sid in sorted(self.rows):
+            row = self.rows[sid]
+            if isinstance(row, kind):
+                yield row
+
+    def put(self, row: Row) -> Row | None:
+        """Put a row in place of its former version, which is returned."""
+        before = self.rows.get(row.sid)
+        self.rows[row.sid] = row
+        for field in INDEXES.get(type(row), ()):
+            value = getattr(row, field)
+            old = getattr(before, field) if before is not None else ""
+            if old == value:
+                continue
+            self._unindex(type(row), field, old, row.sid)
+            if value:
+                self._index.setdefault((type(row), field, value), {})[row.sid] = None
+        return before
+
+    def drop(self, sid: str) -> None:
+        """Forget a row, as if it had never been read."""
+        row = self.rows.pop(sid)
+        for field in INDEXES.get(type(row), ()):
+            self._unindex(type(row), field, getattr(row, field), sid)
+
+    def _unindex(self, kind: type[Row], field: str, value: str, sid: str) -> None:
+        if not value:
+            return
+        sids = self._index[(kind, field, value)]
+        del sids[sid]
+        if not sids:
+            del self._index[(kind, field, value)]
+
+    # look-ups
+
+    def knows(self, key: str) -> bool:
+        """Say whether a key (a sid or a look-up) is answered from memory."""
+        return key in self.rows or key in self._lookups
+
+    def lookup(self, key: str) -> Found:
+        """Return what is known under a key that `knows`; None means absent."""
+        found, _ = self._lookups[key]
+        self._lookups.move_to_end(key)
+        return found
+
+    def remember(self, key: str, found: Found) -> tuple[Found, int] | None:
+        """Write a look-up as of the current decision; return what it replaced."""
+        before = self._lookups.get(key)
+        self._lookups[key] = (found, self.stamp)
+        self._lookups.move_to_end(key)
+        return before
+
+    def restore(self, key: str, before: tuple[Found, int] | None) -> None:
+        """Take `remember` back."""
+        if before is None:
+            del self._lookups[key]
+        else:
+            self._lookups[key] = before
+
+    def deliver(self, key: str, found: Found) -> None:
+        """Take in what the store found; never overwrites what a decision wrote."""
+        if key in self._lookups:
+            return
+        if isinstance(found, list):
+            for row in found:
+                if row.sid not in self.rows:
+                    self.put(row)
+                    self.note(row)
+            if key in self.rows:
+                return
+            found = None
+        self._lookups[key] = (found, 0)
+
+    # dropping
+
+    def note(self, row: Row) -> None:
+        """Remember when the aggregate of a row was last written."""
+        field = ROOT_FIELD.get(type(row))
+        if field is not None:
+            root = getattr(row, field)
+            self._droppable[root] = self.stamp
+            self._droppable.move_to_end(root)
+
+    def shrink(self, durable: int, entries: int = limits.CACHE_ENTRIES) -> None:
+        """Drop the oldest cache entries that decision `durable` made safe to drop."""
+        while len(self._lookups) > entries:
+            key, (_, stamp) = next(iter(self._lookups.items()))
+            if stamp > durable:
+                break
+            del self._lookups[key]
+        kept = 0
+        while len(self._droppable) - kept > entries:
+            root, stamp = next(iter(self._droppable.items()))
+            if stamp > durable:
+                break
+            if self._pinned(root):
+                self._droppable.move_to_end(root)
+                kept += 1
+                continue
+            del self._droppable[root]
+            self._drop_aggregate(root)
+
+    def _drop_aggregate(self, root: str) -> None:
+        row = self.rows.get(root)
+        if row is None:
+            return
+        for kind, field in MEMBERS[type(row)]:
+            for member in self.where(kind, field, root):
+                self.drop(member.sid)
+        self.drop(root)
+
+    def _pinned(self, root: str) -> bool:
+        """Say whether open work can touch this aggregate."""
+        row = self.rows.get(root)
+        if isinstance(row, Task):
+            return row.status in OPEN_TASK
+        if isinstance(row, Interaction):
+            return self._interaction_open(row)
+        if isinstance(row, Conversation) and row.channel_sid:
+            channel = self.find(row.channel_sid, InteractionChannel)
+            if channel is None:
+                return False
+            return self._interaction_open(
+                self.need(channel.interaction_sid, Interaction)
+            )
+        return False
+
+    def _interaction_open(self, interaction: Interaction) -> bool:
+        channel = self.need(interaction.channel_sid, InteractionChannel)
+        if channel.status == ChannelStatus.ACTIVE:
+            return True
+        for invite in self.where(Invite, "interaction_sid", interaction.sid):
+            task = self.find(invite.task_sid, Task)
+            if task is not None and task.status in OPEN_TASK:
+                return True
+        return False

@@ -1,0 +1,136 @@
+"""Workers: who they are, what they do, and how much of what they take."""
+
+from flexcore.domain import limits
+from flexcore.domain.attributes import canonical, check_attributes, merge_patch
+from flexcore.domain.errors import AlreadyExists, InvalidArgument
+from flexcore.domain.model import (
+    Reservation,
+    TaskChannel,
+    Worker,
+    WorkerChannel,
+)
+from flexcore.domain.states import ReservationStatus
+from flexcore.engine.activities import move_to, resolve_activity
+from flexcore.engine.commands import CreateWorker, UpdateWorker, UpdateWorkerChannel
+from flexcore.engine.decision import Decision, decoded
+from flexcore.engine.reservations import end_offer
+from flexcore.engine.workspaces import (
+    Rows,
+    add_worker_channel,
+    refuse_full,
+    required,
+    resolve_workspace,
+)
+
+
+def create_worker(decision: Decision, command: CreateWorker) -> Rows:
+    """Create a worker with room for one task on every channel."""
+    workspace = resolve_workspace(decision, command.workspace_sid)
+    name = required(command.friendly_name, "friendly_name")
+    attributes = check_attributes(command.attributes)
+    count = decision.state.count(Worker, "workspace_sid", workspace.sid)
+    refuse_full(count, limits.WORKERS_MAX, "workers")
+    activity = resolve_activity(
+        decision, workspace.sid, command.activity or workspace.default_activity_sid
+    )
+    worker = Worker(
+        sid=decision.ids.sid("WK"),
+        workspace_sid=workspace.sid,
+        friendly_name=name,
+        attributes=canonical(attributes),
+        activity_sid=activity.sid,
+        activity_time=decision.now,
+        order=decision.next_sequence,
+    )
+    _refuse_name(decision, worker)
+    worker = decision.create(worker, "worker.created")
+    channels = decision.state.where(TaskChannel, "workspace_sid", workspace.sid)
+    return (worker, *(add_worker_channel(decision, worker, row) for row in channels))
+
+
+def update_worker(decision: Decision, command: UpdateWorker) -> Rows:
+    """Change name, attributes or activity; open reservations stay as they are."""
+    worker = decision.get(command.sid, Worker)
+    decision.expect(worker, command.expected_version)
+    if command.friendly_name is not None:
+        name = required(command.friendly_name, "friendly_name")
+        renamed = worker.evolve(friendly_name=name)
+        if renamed.name_key != worker.name_key:
+            _refuse_name(decision, renamed)
+        worker = decision.change(worker, "worker.updated", friendly_name=name)
+    worker = _update_attributes(decision, worker, command)
+    if command.activity is not None:
+        activity = resolve_activity(decision, worker.workspace_sid, command.activity)
+        if command.reject_pending_reservations and activity.available:
+            raise InvalidArgument(
+                "reject_pending_reservations",
+                f"is for activities that are not available, {activity.friendly_name} is",
+            )
+        worker = move_to(decision, worker, activity)
+        if command.reject_pending_reservations:
+            _reject_pending(decision, worker)
+    return (worker, *decision.state.where(WorkerChannel, "worker_sid", worker.sid))
+
+
+def _reject_pending(decision: Decision, worker: Worker) -> None:
+    for row in decision.state.where(Reservation, "open_worker_sid", worker.sid):
+        if row.status == ReservationStatus.PENDING:
+            end_offer(decision, row, "reject", "rejected")
+
+
+def _update_attributes(
+    decision: Decision, worker: Worker, command: UpdateWorker
+) -> Worker:
+    text = worker.attributes
+    if command.attributes is not None:
+        text = canonical(check_attributes(command.attributes))
+    if command.attributes_patch is not None:
+        patch = check_attributes(command.attributes_patch, "attributes_patch")
+        text = canonical(merge_patch(decoded(text), patch))
+        check_attributes(text, "attributes_patch")
+    if text == worker.attributes:
+        return worker
+    return decision.change(worker, "worker.attributes.update", attributes=text)
+
+
+def update_worker_channel(decision: Decision, command: UpdateWorkerChannel) -> Rows:
+    """Change capacity or availability; what the worker already holds stays."""
+    worker = decision.get(command.worker_sid, Worker)
+    for channel in decision.state.where(WorkerChannel, "worker_sid", worker.sid):
+        names = (
+            channel.sid,
+            channel.task_channel_sid,
+            channel.task_channel_unique_name,
+        )
+        if command.task_channel in names:
+            break
+    else:
+        raise InvalidArgument(
+            "task_channel", f"{command.task_channel!r} is no channel of {worker.sid}"
+        )
+    decision.expect(channel, command.expected_version)
+    capacity = command.configured_capacity
+    if capacity is not None and capacity != channel.configured_capacity:
+        if not 0 <= capacity <= limits.CAPACITY_MAX:
+            raise InvalidArgument(
+                "configured_capacity",
+                f"must be 0 to {limits.CAPACITY_MAX}, is {capacity}",
+            )
+        channel = decision.change(
+            channel, "worker.capacity.update", configured_capacity=capacity
+        )
+    available = command.available
+    if available is not None and available != channel.available:
+        channel = decision.change(
+            channel, "worker.channel.availability.update", available=available
+        )
+    return (channel,)
+
+
+def _refuse_name(decision: Decision, worker: Worker) -> None:
+    taken = decision.state.where(Worker, "name_key", worker.name_key)
+    if taken:
+        raise AlreadyExists(
+            f"friendly_name {worker.friendly_name!r} is taken by {taken[0].sid}",
+            metadata={"sid": taken[0].sid, "field": "friendly_name"},
+        )
