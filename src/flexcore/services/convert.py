@@ -1,0 +1,50 @@
+"""What every conversion needs: times, durations, enums. `0`, `""` and unset mean none."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flexcore.domain import limits
+
+if TYPE_CHECKING:
+    # The stubs' name for the class of every generated enum.
+    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+
+V = TypeVar("V", bound=int)
+
+
+def time_to_proto(microseconds: int) -> Timestamp | None:
+    """Return a time, or None for 0."""
+    if not microseconds:
+        return None
+    seconds, rest = divmod(microseconds, limits.SECOND)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)
+
+
+def time_from_proto(time: Timestamp) -> int:
+    """Return microseconds; what is finer is cut."""
+    return time.seconds * limits.SECOND + time.nanos // 1_000
+
+
+def seconds_to_proto(seconds: int) -> Duration | None:
+    """Return a duration, or None for 0."""
+    return Duration(seconds=seconds) if seconds else None
+
+
+def numbers(
+    enum: "_EnumTypeWrapper[V]", prefix: str, kind: type[StrEnum]
+) -> Mapping[StrEnum, V]:
+    """Return the proto's number for every member of `kind`; ValueError if one lacks."""
+    return {member: enum.Value(f"{prefix}_{member.name}") for member in kind}
+
+
+def texts(enum: "_EnumTypeWrapper[V]", prefix: str) -> Mapping[V, str]:
+    """Return the domain's word for every number of `enum`; "" for the unspecified."""
+    found = {number: name.removeprefix(f"{prefix}_") for name, number in enum.items()}
+    return {
+        number: "" if name == "UNSPECIFIED" else name.lower()
+        for number, name in found.items()
+    }

@@ -1,0 +1,86 @@
+"""Rows of any kind as protos, and answers as responses.
+
+A row and its message have the same name, so the field of a response that takes a row is
+the one whose message type has the row's name.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message as AnyMessage
+
+from flexcore.domain import model
+from flexcore.engine.commands import Answer
+from flexcore.services import (
+    convert_admin,
+    convert_channel,
+    convert_conversation,
+    convert_interaction,
+    convert_routing,
+    convert_workspace,
+)
+
+M = TypeVar("M", bound=AnyMessage)
+
+TO_PROTO: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
+    model.Account: convert_admin.account_to_proto,
+    model.Key: convert_admin.key_to_proto,
+    model.Workspace: convert_workspace.workspace_to_proto,
+    model.Activity: convert_workspace.activity_to_proto,
+    model.TaskChannel: convert_workspace.task_channel_to_proto,
+    model.TaskQueue: convert_workspace.task_queue_to_proto,
+    model.Workflow: convert_workspace.workflow_to_proto,
+    model.Worker: convert_workspace.worker_to_proto,
+    model.WorkerChannel: convert_workspace.worker_channel_to_proto,
+    model.Task: convert_routing.task_to_proto,
+    model.Reservation: convert_routing.reservation_to_proto,
+    model.Conversation: convert_conversation.conversation_to_proto,
+    model.Participant: convert_conversation.participant_to_proto,
+    model.Message: convert_conversation.message_to_proto,
+    model.Receipt: convert_conversation.receipt_to_proto,
+    model.Interaction: convert_interaction.interaction_to_proto,
+    model.InteractionChannel: convert_interaction.interaction_channel_to_proto,
+    model.InteractionParticipant: convert_interaction.interaction_participant_to_proto,
+    model.Invite: convert_interaction.invite_to_proto,
+    model.AddressConfiguration: convert_channel.address_configuration_to_proto,
+    model.Sender: convert_channel.sender_to_proto,
+}
+
+
+def answer_to_proto(response: M, answer: Answer) -> M:
+    """Fill a response with the rows of an answer, and the sequence if it has one."""
+    if _has_sequence(response.DESCRIPTOR):
+        setattr(response, "sequence", answer.sequence)  # noqa: B010  # M is any message
+    return rows_to_proto(response, answer.rows)
+
+
+def rows_to_proto(message: M, rows: Iterable[model.Row]) -> M:
+    """Put every row into the field of `message` for its kind, if there is one."""
+    fields = _fields(message.DESCRIPTOR)
+    for row in rows:
+        found = fields.get(type(row).__name__)
+        if found is None:
+            continue
+        name, repeated = found
+        converted = TO_PROTO[type(row)](row)
+        if repeated:
+            getattr(message, name).append(converted)
+        else:
+            getattr(message, name).MergeFrom(converted)
+    return message
+
+
+@functools.cache
+def _fields(kind: Descriptor) -> Mapping[str, tuple[str, bool]]:
+    return {
+        field.message_type.name: (field.name, field.is_repeated)
+        for field in kind.fields
+        if field.message_type
+    }
+
+
+@functools.cache
+def _has_sequence(kind: Descriptor) -> bool:
+    return "sequence" in kind.fields_by_name

@@ -1,0 +1,80 @@
+"""Pages of lists: sizes, and tokens that belong to one filter of one account."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from flexcore.domain import limits
+from flexcore.domain.errors import InvalidArgument
+from flexcore.domain.ids import fingerprint
+from flexcore.domain.model import Row
+from flexcore.engine.commands import Page, Principal
+from flexcore.engine.port import Port
+from flexcore.services.session import caller
+
+
+class PageToken(msgspec.Struct, frozen=True, array_like=True):
+    """Where the next page begins, and the hash of the list it is a page of."""
+
+    of: bytes
+    key: int
+    sid: str
+
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_decode = msgspec.msgpack.Decoder(PageToken).decode
+
+
+async def list_page(
+    port: Port,
+    request: Any,
+    kind: type[Row],
+    where: Mapping[str, str],
+    *,
+    start: tuple[int, str] | None = None,
+    principal: Principal | None = None,
+) -> tuple[Page, str]:
+    """Read a page as `request` asks; return it with the token of the next one.
+
+    Empty values of `where` do not filter. `start` is where the first page begins;
+    `principal` is the caller, unless an operator looks into another account.
+    """
+    principal = principal or caller()
+    where = {column: value for column, value in where.items() if value}
+    scope = (principal.account_sid, kind.__name__, where, start)
+    digest = fingerprint(_encode(scope))
+    after = read_token(request.page_token, digest) if request.page_token else start
+    size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
+    page = await port.list(principal, kind, where, after, size)
+    return page, write_token(digest, *page.after) if page.after else ""
+
+
+def write_token(of: bytes, key: int, sid: str) -> str:
+    """Return a page token: opaque, URL-safe."""
+    return to_text(_encode(PageToken(of, key, sid)))
+
+
+def read_token(token: str, of: bytes) -> tuple[int, str]:
+    """Return where a page begins; InvalidArgument unless the token is one `of` this."""
+    try:
+        found = _decode(from_text(token))
+    except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+        raise InvalidArgument("page_token", "not a token of a list") from error
+    if found.of != of:
+        text = "belongs to another list or another filter"
+        raise InvalidArgument("page_token", text)
+    return found.key, found.sid
+
+
+def to_text(token: bytes) -> str:
+    """Write bytes as URL-safe text."""
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def from_text(text: str) -> bytes:
+    """Read what `to_text` wrote; ValueError or binascii.Error otherwise."""
+    padded = text + "=" * (-len(text) % 4)
+    return base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
