@@ -95,6 +95,7 @@ class State:
         #: counts decisions that write; the commit reports back by this number
         self.stamp = 0
         self.rows: dict[str, Row] = {}
+        self._kinds: dict[type[Row], dict[str, None]] = {}
         self._index: dict[tuple[type[Row], str, str], dict[str, None]] = {}
         self._lookups: OrderedDict[str, tuple[Found, int]] = OrderedDict()
         self._droppable: OrderedDict[str, int] = OrderedDict()
@@ -124,16 +125,16 @@ class State:
         return len(self._index.get((kind, field, value), ()))
 
     def of_kind(self, kind: type[R]) -> Iterator[R]:
-        """Yield every row of a kind, by sid; for recovery, checks and rare questions."""
-        for sid in sorted(self.rows):
-            row = self.rows[sid]
-            if isinstance(row, kind):
-                yield row
+        """Yield every row of a kind, by sid."""
+        for sid in sorted(self._kinds.get(kind, ())):
+            yield self.need(sid, kind)
 
     def put(self, row: Row) -> Row | None:
         """Put a row in place of its former version, which is returned."""
         before = self.rows.get(row.sid)
         self.rows[row.sid] = row
+        if before is None:
+            self._kinds.setdefault(type(row), {})[row.sid] = None
         for field in INDEXES.get(type(row), ()):
             value = getattr(row, field)
             old = getattr(before, field) if before is not None else ""
@@ -147,6 +148,7 @@ class State:
     def drop(self, sid: str) -> None:
         """Forget a row, as if it had never been read."""
         row = self.rows.pop(sid)
+        del self._kinds[type(row)][sid]
         for field in INDEXES.get(type(row), ()):
             self._unindex(type(row), field, getattr(row, field), sid)
 
