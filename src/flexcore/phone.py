@@ -1,4 +1,4 @@
-"""A carrier on this machine, and the phones of its customers: for demo and tests.
+"""A carrier on this machine, and the phones of its customers: for consoles and tests.
 
 `Carrier` speaks the other side of `channels/twilio.py`: it takes messages by HTTP, hands
 them to its phones, reports their statuses by signed callbacks, and posts what a phone
@@ -8,18 +8,14 @@ told to misbehave (`Fault`), since a carrier that never fails proves nothing.
 
 import asyncio
 import hmac
-import os
-import stat
-import sys
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import msgspec
 from aiohttp import web
-from rich.console import Console
 from yarl import URL
 
 from flexcore.carrier import (
@@ -296,7 +292,7 @@ class Carrier:
     async def _report(self, sent: Sent, news: Sequence[str]) -> None:
         fault = self._callback_faults.popleft() if self._callback_faults else None
         sent.status = news[-1]
-        if not sent.callback:
+        if not sent.callback or fault is Fault.NO_CALLBACKS:
             return
         if fault is Fault.REORDER_CALLBACKS:
             news = news[::-1]
@@ -330,89 +326,6 @@ class Carrier:
                 break
             await self._pause(wait)
         return status
-
-
-async def run_console(
-    number: str,
-    business: str,
-    inbound_url: str,
-    account_sid: str,
-    auth_token: str,
-    listen_port: int,
-) -> None:
-    """Be one phone in this terminal; ends with the input.
-
-    Listens on `listen_port` of loopback, where the sender's base_url must point.
-    """
-    carrier = Carrier(account_sid, auth_token)
-    await carrier.start(listen_port)
-    carrier.connect(business, inbound_url)
-    try:
-        await converse(carrier.phone(number), business, _typed(), Console())
-        await carrier.settle()
-    finally:
-        await carrier.close()
-
-
-async def converse(
-    phone: Phone, business: str, lines: AsyncIterator[str], console: Console
-) -> None:
-    """Send every line, print every message received, until the lines end."""
-    printer = asyncio.create_task(_print_received(phone, console))
-    try:
-        _print(console, f"{phone.number} writes to {business}; end with Ctrl-D", "dim")
-        async for line in lines:
-            if line.strip():
-                await _say(phone, business, line, console)
-    finally:
-        printer.cancel()
-        await asyncio.gather(printer, return_exceptions=True)
-
-
-async def _say(phone: Phone, business: str, line: str, console: Console) -> None:
-    try:
-        await phone.send(business, line)
-    except (FailedPrecondition, Unavailable) as error:
-        _print(console, f"not taken: {error.text}", "red")
-
-
-async def _print_received(phone: Phone, console: Console) -> None:
-    while True:
-        text = await phone.received.get()
-        _print(
-            console, f"{text.sent_from}: {' '.join((text.body, *text.media))}", "cyan"
-        )
-
-
-def _print(console: Console, line: str, style: str) -> None:
-    # What others wrote must not steer the terminal.
-    shown = "".join(c if c.isprintable() else " " for c in line)
-    console.print(shown, style=style, markup=False, highlight=False, emoji=False)
-
-
-async def _typed() -> AsyncIterator[str]:
-    """Yield lines of standard input without a thread, which could not be stopped."""
-    descriptor = sys.stdin.fileno()
-    pending = b""
-    while chunk := await _read(descriptor):
-        *whole, pending = (pending + chunk).split(b"\n")
-        for line in whole:
-            yield line.decode(errors="replace")
-    if pending:
-        yield pending.decode(errors="replace")
-
-
-async def _read(descriptor: int) -> bytes:
-    """Read what is there, once something is."""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(descriptor, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(descriptor)
-    return os.read(descriptor, 4096)
 
 
 def _failure(request: web.Request, fault: Fault) -> web.Response:

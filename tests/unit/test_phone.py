@@ -1,7 +1,6 @@
 """The carrier on this machine, by HTTP alone: what it takes, hands on and reports."""
 
 import asyncio
-import io
 import random
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl
@@ -9,7 +8,6 @@ from urllib.parse import parse_qsl
 import aiohttp
 import pytest
 from aiohttp import web
-from rich.console import Console
 
 from flexcore.carrier import Fault
 from flexcore.channels import signature
@@ -19,7 +17,7 @@ from flexcore.domain.errors import FailedPrecondition, Unavailable
 from flexcore.domain.ids import Ids
 from flexcore.domain.limits import DAY
 from flexcore.domain.model import Media
-from flexcore.phone import RETRY_SECONDS, Carrier, converse
+from flexcore.phone import RETRY_SECONDS, Carrier
 
 ACCOUNT = "AC" + "1" * 32
 TOKEN = "secret"
@@ -287,24 +285,3 @@ async def test_same_seed_gives_the_same_sids() -> None:
         return [carrier.new_sid() for _ in range(3)]
 
     assert sids() == sids()
-
-
-async def test_console_sends_lines_and_prints_what_comes_without_control_characters(
-    business: Business,
-) -> None:
-    phone = business.carrier.phone(ANN)
-
-    async def lines() -> AsyncIterator[str]:
-        yield "hello"
-        yield "  "
-        await business.post(Body="a\x1b[2Jb [red]c")
-        business.statuses = [403]
-        yield "again"
-
-    printed = io.StringIO()
-    await converse(phone, BUSINESS, lines(), Console(file=printed, width=80))
-
-    assert [form["Body"] for form in business.forms] == ["hello", "again"]
-    assert f"{BUSINESS}: a [2Jb [red]c\n" in printed.getvalue()
-    assert "not taken" in printed.getvalue()
-    assert "\x1b" not in printed.getvalue()

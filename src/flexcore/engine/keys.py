@@ -21,6 +21,7 @@ from flexcore.domain.model import (
 )
 from flexcore.engine import commands as c
 from flexcore.engine.decision import inbox_key, outbox_key, pair_key, request_key
+from flexcore.engine.messages import entry_sid
 from flexcore.engine.state import State
 from flexcore.store.interface import OutboxEntry
 
@@ -137,6 +138,7 @@ def _pair(address: str, proxy_address: str) -> Keys:
 def _receipt(state: State, command: c.ReceiveStatus) -> Keys:
     if command.receipt_sid:
         yield command.receipt_sid
+        yield outbox_key(entry_sid(command.receipt_sid))
 
 
 def _outbox(state: State, command: c.AttemptSend) -> Keys:

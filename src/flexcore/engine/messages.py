@@ -121,7 +121,7 @@ def _send(
     put_entry(
         decision,
         OutboxEntry(
-            sid=decision.ids.sid("OB"),
+            sid=entry_sid(receipt.sid),
             pair=pair_key(to.address, to.proxy_address),
             sequence=decision.next_sequence,
             state=OutboxState.READY,
@@ -136,6 +136,11 @@ def _send(
         ),
     )
     return receipt
+
+
+def entry_sid(receipt_sid: str) -> str:
+    """Return the sid of the outbox entry that carries a receipt's message."""
+    return "OB" + receipt_sid[2:]
 
 
 def put_entry(decision: Decision, entry: OutboxEntry) -> OutboxEntry:

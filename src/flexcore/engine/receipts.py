@@ -22,7 +22,7 @@ from flexcore.engine.commands import (
     ReportSend,
 )
 from flexcore.engine.decision import Decision, outbox_key
-from flexcore.engine.messages import put_entry
+from flexcore.engine.messages import entry_sid, put_entry
 from flexcore.engine.workspaces import Rows
 from flexcore.store.interface import OutboxEntry
 
@@ -35,6 +35,7 @@ def receive_status(decision: Decision, command: ReceiveStatus) -> Rows:
     receipt = decision.state.find(command.receipt_sid, Receipt)
     if receipt is None:
         return ()
+    _settle_taken(decision, receipt, command.channel_message_sid)
     named = receipt.channel_message_sid
     if named and command.channel_message_sid and named != command.channel_message_sid:
         return ()
@@ -49,6 +50,19 @@ def receive_status(decision: Decision, command: ReceiveStatus) -> Rows:
     )
 
 
+def _settle_taken(decision: Decision, receipt: Receipt, named: str) -> None:
+    """A status proves that the carrier took the message, whoever lost its answer.
+
+    An attempt under way is left alone: its own report is coming.
+    """
+    entry = decision.state.lookup(outbox_key(entry_sid(receipt.sid)))
+    if not isinstance(entry, OutboxEntry):
+        return
+    if entry.state == OutboxState.UNKNOWN:
+        state = next_state("outbox entry", entry.sid, entry.state, "done")
+        put_entry(decision, _evolve(entry, state=state, channel_message_sid=named))
+
+
 def attempt_send(decision: Decision, command: AttemptSend) -> Rows:
     """Write down that an entry is about to be sent."""
     entry = _entry(decision, command.sid)
@@ -58,6 +72,7 @@ def attempt_send(decision: Decision, command: AttemptSend) -> Rows:
             entry,
             state=next_state("outbox entry", entry.sid, entry.state, "attempt"),
             attempts=entry.attempts + 1,
+            asks=0,
             attempt_time=decision.now,
         ),
     )
@@ -67,24 +82,29 @@ def attempt_send(decision: Decision, command: AttemptSend) -> Rows:
 def report_send(decision: Decision, command: ReportSend) -> Rows:
     """Take what became of an attempt, and plan the next one if there is to be one."""
     entry = _entry(decision, command.sid)
-    cause = _CAUSES[command.outcome]
+    receipt = decision.state.find(entry.receipt_sid, Receipt)
+    cause, named = _CAUSES[command.outcome], command.channel_message_sid
+    if cause == "lose" and receipt is not None and receipt.channel_message_sid:
+        cause, named = "done", receipt.channel_message_sid
     reason = command.text
+    asks = entry.asks + (cause == "lose")
     if cause == "retry" and entry.attempts >= limits.SEND_ATTEMPTS:
         cause, reason = "drop", f"given up after {entry.attempts} attempts: {reason}"
+    if cause == "lose" and asks > limits.SEND_ATTEMPTS:
+        cause, reason = "drop", f"fate unknown after {asks - 1} questions: {reason}"
     entry = _evolve(
         entry,
+        asks=asks,
         state=next_state("outbox entry", entry.sid, entry.state, cause),
-        due=_due(decision, entry, command.retry_after, cause),
+        due=_due(decision, entry, asks, cause, command.retry_after),
         reason=reason,
-        channel_message_sid=command.channel_message_sid,
+        channel_message_sid=named,
     )
     put_entry(decision, entry)
-    receipt = decision.state.find(entry.receipt_sid, Receipt)
     if receipt is None:
         return ()
     if entry.state == OutboxState.DONE:
-        sid = command.channel_message_sid
-        return (_rise(decision, receipt, ReceiptStatus.SENT, 0, sid),)
+        return (_rise(decision, receipt, ReceiptStatus.SENT, 0, named),)
     if entry.state == OutboxState.DEAD:
         failed = ReceiptStatus.FAILED
         return (_rise(decision, receipt, failed, command.error_code, ""),)
@@ -137,13 +157,16 @@ def _rise(
     )
 
 
-def _due(decision: Decision, entry: OutboxEntry, retry_after: int, cause: str) -> int:
-    if cause == "lose":
-        return decision.now + limits.UNKNOWN_WAIT
-    if cause != "retry":
+def _due(
+    decision: Decision, entry: OutboxEntry, asks: int, cause: str, retry_after: int
+) -> int:
+    """Return when the next attempt or question is due, later each time."""
+    if cause not in ("lose", "retry"):
         return 0
-    waits = limits.SEND_BACKOFF
-    wait = waits[min(entry.attempts, len(waits)) - 1] if entry.attempts else 0
+    count = asks if cause == "lose" else entry.attempts
+    wait = limits.SEND_BACKOFF[min(count, len(limits.SEND_BACKOFF)) - 1]
+    if cause == "lose" and count == 1:
+        wait = limits.UNKNOWN_WAIT
     return decision.now + max(wait, retry_after)
 
 

@@ -17,7 +17,8 @@ from flexcore.domain.states import OutboxState
 class OutboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One message on its way to one address; machinery, no event.
 
-    Entries of one `pair` leave in order of `sequence`, one at a time.
+    Entries of one `pair` leave in order of `sequence`, one at a time. `asks` counts how
+    often the carrier could not say what became of the last attempt.
     """
 
     sid: str
@@ -34,6 +35,7 @@ class OutboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     due: int
     attempt_time: int = 0
     attempts: int = 0
+    asks: int = 0
     channel_message_sid: str = ""
     reason: str = ""
 
@@ -151,7 +153,8 @@ class Writer(Protocol):
         """Move what the write-ahead log holds into the database, once it is worth it.
 
         Waits for no reader; costs nothing as long as the log is short. Called between
-        batches, after answers are released.
+        batches, after answers are released. CommitRetry when the disk does not take it:
+        nothing is lost, the log stays until a later call.
         """
         ...
 
@@ -223,7 +226,7 @@ class Store(Writer, Fetcher, Reader, Protocol):
         ...
 
     def open_account(self, account_sid: str) -> None:
-        """Make room for a new account (no-op when it exists)."""
+        """Make room for a new account (no-op when it exists); waits for the disk."""
         ...
 
     def recover(self, account_sid: str) -> Recovery:
