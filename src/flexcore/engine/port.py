@@ -4,7 +4,7 @@ Services, channels and HTTP import this and `engine.commands` only, so that they
 to another process without the engine noticing.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -100,9 +100,13 @@ class TailBatch(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A side effect that was given up, or an inbound webhook that was refused."""
+    """A message that was given up on its way out, or refused on its way in.
+
+    Only those on their way out have a `sid`, by which they can be replayed.
+    """
 
     sid: str
+    channel_message_sid: str
     time: int
     reason: str
 
@@ -169,6 +173,10 @@ class Port(Protocol):
 
     def carrier_account(self, account_sid: str, sender_sid: str) -> CarrierAccount:
         """Return where and as whom a sender's messages leave; NotFound otherwise."""
+        ...
+
+    def dead_letters(self, principal: Principal, limit: int) -> Sequence[DeadLetter]:
+        """Return what was given up or refused, newest first."""
         ...
 
     def info(self, principal: Principal) -> ServerInfo:

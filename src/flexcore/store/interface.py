@@ -213,6 +213,16 @@ class Reader(Protocol):
         """Return the change set that ends at `last_sequence`."""
         ...
 
+    def dead_letters(
+        self, account_sid: str, limit: int
+    ) -> Sequence[OutboxEntry | InboxEntry]:
+        """Return what was given up or refused, up to `limit` of each, newest first."""
+        ...
+
+    def count_dead_letters(self, account_sid: str) -> int:
+        """Return how many dead letters there are."""
+        ...
+
     def bounds(self, account_sid: str) -> tuple[int, int]:
         """Return the floor (the last sequence no longer held) and the head."""
         ...

@@ -18,7 +18,13 @@ from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import Row
 from flexcore.store import migrations
 from flexcore.store.folder import DataFolder, DataFolderError
-from flexcore.store.interface import Commit, Found, Recovery
+from flexcore.store.interface import (
+    Commit,
+    Found,
+    InboxEntry,
+    OutboxEntry,
+    Recovery,
+)
 from flexcore.store.sqlite_reader import SqliteFetcher, SqliteReader
 from flexcore.store.sqlite_writer import SqliteWriter
 
@@ -114,6 +120,16 @@ class SqliteStore:
         """Return up to `limit` rows by (create_time, sid), messages by (index, sid)."""
         return self._reader.list(account_sid, kind, where, after, limit)
 
+    def dead_letters(
+        self, account_sid: str, limit: int
+    ) -> Sequence[OutboxEntry | InboxEntry]:
+        """Return what was given up or refused, up to `limit` of each, newest first."""
+        return self._fetcher.dead_letters(account_sid, limit)
+
+    def count_dead_letters(self, account_sid: str) -> int:
+        """Return how many dead letters there are."""
+        return self._fetcher.count_dead_letters(account_sid)
+
     def facts(self) -> Mapping[str, str]:
         """Return read-back settings, as they were at the start."""
         return self._facts
@@ -150,7 +166,6 @@ def _prepare(
     journal_mode = connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", synchronous)
     connection.pragma("journal_size_limit", limits.WAL_BYTES)
-    connection.wal_autocheckpoint(0)
     found = _MODES[int(str(connection.pragma("synchronous")))]
     if (journal_mode, found) != ("wal", synchronous):
         raise DataFolderError(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apsw
+import msgspec
 
 from flexcore.domain.errors import OutOfRange
 from flexcore.domain.log import ChangeSet, decode_row
@@ -80,6 +81,26 @@ class SqliteFetcher:
         _, head, floor, _ = rows[0]
         return floor, head
 
+    def dead_letters(
+        self, account_sid: str, limit: int
+    ) -> Sequence[OutboxEntry | InboxEntry]:
+        """Return what was given up or refused, up to `limit` of each, newest first."""
+        given_up = self._select("list_outbox_dead", account_sid, limit)
+        refused = self._select("list_inbox_dead", account_sid, limit)
+        names = InboxEntry.__struct_fields__
+        return [
+            *(decode_outbox(body) for (body,) in given_up),
+            *(
+                msgspec.convert(dict(zip(names, row, strict=True)), InboxEntry)
+                for row in refused
+            ),
+        ]
+
+    def count_dead_letters(self, account_sid: str) -> int:
+        """Return how many dead letters there are."""
+        names = ("count_outbox_dead", "count_inbox_dead")
+        return sum(int(self._select(name, account_sid)[0][0]) for name in names)
+
     def accounts(self) -> list[str]:
         """Return the sids of all accounts that have a state here."""
         return [sid for (sid,) in self._select("list_account_state")]
@@ -126,7 +147,8 @@ class SqliteFetcher:
         )
 
     def _inbox(self, account_sid: str, words: list[str]) -> InboxEntry | None:
-        endpoint_id, channel_message_sid = words
+        endpoint_id, *rest = words
+        channel_message_sid = "|".join(rest)
         rows = self._select("get_inbox", account_sid, endpoint_id, channel_message_sid)
         if not rows:
             return None

@@ -7,7 +7,7 @@ bug of older SQLite versions corrupts a database, and one is all that one writer
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,7 @@ class SqliteWriter:
         #: pages in the write-ahead log, and how many of them a checkpoint has moved
         self._pages = 0
         self._moved = 0
+        # Takes the place of SQLite's own checkpoints, which a commit would wait for.
         connection.set_wal_hook(self._count_pages)
 
     def _count_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
@@ -87,14 +88,12 @@ class SqliteWriter:
             for account_sid, part in parts.items():
                 self._run("open_part")
                 try:
-                    head = self._write_part(account_sid, part)
+                    heads[account_sid] = self._write_part(account_sid, part)
                 except RETRIABLE:
                     raise
                 except _REFUSALS as error:
                     self._run("undo_part")
                     refused[account_sid] = _refusal(account_sid, error)
-                else:
-                    heads[account_sid] = head
                 self._run("keep_part")
         return refused
 
@@ -102,8 +101,8 @@ class SqliteWriter:
     def _transaction(self, heads: Mapping[str, int]) -> Iterator[None]:
         """Commit what is done inside, or none of it.
 
-        `heads` are the head sequences that the transaction leads to, filled inside; they
-        tell whether a commit that failed took place.
+        `heads` are the head sequences it starts from, filled inside; they tell whether a
+        commit that failed took place.
         """
         try:
             self._run("begin_write")
@@ -130,16 +129,14 @@ class SqliteWriter:
         """Return whether a failed commit surely left nothing behind."""
         try:
             self._roll_back()
-            return all(
-                self._state(account_sid)[1] != head
-                for account_sid, head in heads.items()
-            )
+            return all(self._state(sid)[1] == head for sid, head in heads.items())
         except (apsw.Error, CommitRefused):
             return False
 
     def _write_part(self, account_sid: str, part: Sequence[Commit]) -> int:
-        """Write all commits of one account and return its head sequence."""
-        epoch, head = self._state(account_sid)
+        """Write all commits of one account and return the head they started from."""
+        epoch, start = self._state(account_sid)
+        head = start
         log: list[Parameters] = []
         subjects: list[Parameters] = []
         rows: dict[type[Row], dict[str, Row]] = {}
@@ -171,7 +168,7 @@ class SqliteWriter:
             )
         self._write_machinery(account_sid, part)
         self._run("advance_account_state", (account_sid, head, watermark))
-        return head
+        return start
 
     def _write_machinery(self, account_sid: str, part: Sequence[Commit]) -> None:
         requests: list[Parameters] = []
@@ -264,14 +261,19 @@ class SqliteWriter:
         if self._pages - self._moved < self._checkpoint_pages:
             return
         with self._lock:
-            _, self._moved = self._connection.wal_checkpoint(
-                mode=apsw.SQLITE_CHECKPOINT_PASSIVE
-            )
+            try:
+                _, self._moved = self._connection.wal_checkpoint(
+                    mode=apsw.SQLITE_CHECKPOINT_PASSIVE
+                )
+            except RETRIABLE as error:
+                raise CommitRetry(f"checkpoint: {error}") from error
 
     def close(self) -> None:
         """Empty the write-ahead log and close; the last one to close."""
         with self._lock:
-            if not self._connection.in_transaction:
+            # A log that cannot be moved now (a full disk) is moved after the next start.
+            with suppress(*RETRIABLE):
+                self._roll_back()
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._connection.close()
 

@@ -64,6 +64,8 @@ CREATE TABLE inbox (
 
 CREATE INDEX inbox_time ON inbox (account, time);
 
+CREATE INDEX inbox_dead ON inbox (account, time) WHERE state = 'dead';
+
 CREATE TABLE outbox (
   account TEXT NOT NULL,
   sid TEXT NOT NULL,
@@ -76,6 +78,8 @@ CREATE TABLE outbox (
 
 -- Dead letters stay and may be many; recovery reads the living.
 CREATE INDEX outbox_living ON outbox (account, pair, sequence) WHERE state <> 'dead';
+
+CREATE INDEX outbox_dead ON outbox (account, sequence) WHERE state = 'dead';
 
 CREATE TABLE account (
   account TEXT NOT NULL,

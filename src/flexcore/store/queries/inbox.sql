@@ -10,3 +10,10 @@ WHERE account = ?1 AND endpoint_id = ?2 AND channel_message_sid = ?3;
 DELETE FROM inbox WHERE rowid IN (
   SELECT rowid FROM inbox WHERE account = ?1 AND time < ?2 ORDER BY time LIMIT ?3
 );
+
+-- list_inbox_dead -- inbound webhooks that were refused, the newest first
+SELECT endpoint_id, channel_message_sid, time, state, reason, form FROM inbox
+WHERE account = ?1 AND state = 'dead' ORDER BY time DESC LIMIT ?2;
+
+-- count_inbox_dead -- how many inbound webhooks were refused
+SELECT count(*) FROM inbox WHERE account = ?1 AND state = 'dead';

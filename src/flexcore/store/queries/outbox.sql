@@ -13,3 +13,10 @@ SELECT body FROM outbox WHERE account = ?1 AND sid = ?2;
 
 -- list_outbox_living -- side effects still to be done, in the order they leave
 SELECT body FROM outbox WHERE account = ?1 AND state <> 'dead' ORDER BY pair, sequence;
+
+-- list_outbox_dead -- side effects that were given up, the newest first
+SELECT body FROM outbox WHERE account = ?1 AND state = 'dead'
+ORDER BY sequence DESC LIMIT ?2;
+
+-- count_outbox_dead -- how many side effects were given up
+SELECT count(*) FROM outbox WHERE account = ?1 AND state = 'dead';
