@@ -3,10 +3,12 @@
 import argparse
 import sys
 
-from benchmarks import bench_router, harness
+from benchmarks import bench_router, bench_rpc, harness
 
 BENCHMARKS = [
     bench_router.STEPS_VS_SORTEDCONTAINERS,
+    bench_rpc.CREATE_TASK_RATE,
+    bench_rpc.OFFER_LATENCY,
 ]
 
 

@@ -63,6 +63,8 @@ class ContactCenter:
             self._rng.sample(range(QUEUES), self._rng.randint(1, 20))
             for _ in range(size // 20)
         ]
+        # Tasks of a queue without workers would only pile up.
+        self._staffed = sorted(set(chain.from_iterable(self.rosters)))
         held = len(self.rosters) * sum(CAPACITIES.values())
         self.tasks = [self._task() for _ in range(size + held)]
         # Somebody has to find out who holds what when the next one completes.
@@ -87,7 +89,7 @@ class ContactCenter:
         channel = self._rng.choice(list(CAPACITIES))
         self._channels[self._sequence] = channel
         return Task(
-            self._rng.randrange(QUEUES),
+            self._rng.choice(self._staffed),
             channel,
             self._rng.randrange(10),
             self._rng.randrange(3_600_000_000),

@@ -60,7 +60,6 @@ class Result(msgspec.Struct, frozen=True):
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
     """Run the work; return seconds and what it returned."""
-    gc.collect()
     gc.disable()
     try:
         start = perf_counter()
@@ -107,8 +106,8 @@ def store(path: Path, name: str, figure: Figure) -> None:
         Result(
             value=rounded(figure.value),
             unit=figure.unit,
-            yardstick=rounded(figure.yardstick),
-            ratio=rounded(figure.ratio),
+            yardstick=figure.yardstick and rounded(figure.yardstick),
+            ratio=figure.ratio and rounded(figure.ratio),
             date=f"{datetime.now(UTC):%Y-%m-%d}",
             command=f"python -m benchmarks {name}",
         )
@@ -118,9 +117,9 @@ def store(path: Path, name: str, figure: Figure) -> None:
     fresh.replace(path)
 
 
-def rounded(number: float | None) -> float | None:
+def rounded(number: float) -> float:
     """Keep four significant digits: more would be noise."""
-    return None if number is None else float(f"{number:.4g}")
+    return float(f"{number:.4g}")
 
 
 def table(figures: dict[str, Figure]) -> Table:
@@ -128,12 +127,15 @@ def table(figures: dict[str, Figure]) -> Table:
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     grid = Table(caption=f"{machine}, {python}")
-    for column in ("name", "value", "unit", "yardstick", "ratio", "least", "greatest"):
-        grid.add_column(column, justify="left" if column in ("name", "unit") else "right")
+    grid.add_column("name", no_wrap=True)
+    for column in ("value", "yardstick", "ratio"):
+        grid.add_column(column, justify="right")
     for name, figure in figures.items():
-        least, greatest = figure.spread or (None, None)
-        numbers = (figure.yardstick, figure.ratio, least, greatest)
-        grid.add_row(name, shown_as(figure.value), figure.unit, *map(shown_as, numbers))
+        value = f"{shown_as(figure.value)} {figure.unit}"
+        ratio = shown_as(figure.ratio)
+        if figure.spread:
+            ratio += f" ({' to '.join(map(shown_as, figure.spread))})"
+        grid.add_row(name, value, shown_as(figure.yardstick), ratio)
     return grid
 
 

@@ -28,7 +28,7 @@ class Running:
             self.store, clock, clock, ids, Vault(bytes(32), ids), self._put_outbox
         )
 
-    def _put_outbox(self, account_sid: str, entries: Sequence[OutboxEntry]) -> None:
+    def _put_outbox(self, _account_sid: str, entries: Sequence[OutboxEntry]) -> None:
         self.outbox += entries
 
     async def start(self) -> "Running":

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from flexcore.client import Client, connect
 from flexcore.config import Address, Config
@@ -17,7 +18,7 @@ class Serving:
         self.clock = clock
         self._clients: list[Client] = []
 
-    async def __aenter__(self) -> "Serving":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

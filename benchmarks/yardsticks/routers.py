@@ -22,7 +22,9 @@ class Worker:
 
     __slots__ = ("last_offered", "order", "queues", "room")
 
-    def __init__(self, queues: list[int], order: int, capacities: dict[int, int]):
+    def __init__(
+        self, queues: list[int], order: int, capacities: dict[int, int]
+    ) -> None:
         self.queues = queues
         self.order = order
         self.last_offered = 0
@@ -34,8 +36,12 @@ class SortedRouter:
 
     def __init__(self) -> None:
         self._workers: dict[int, Worker] = {}
-        self._waiting: defaultdict[Group, SortedList] = defaultdict(SortedList)
-        self._idle: defaultdict[Group, SortedList] = defaultdict(SortedList)
+        self._waiting: defaultdict[Group, SortedList[TaskEntry]] = defaultdict(
+            SortedList
+        )
+        self._idle: defaultdict[Group, SortedList[tuple[int, int]]] = defaultdict(
+            SortedList
+        )
         self._live: set[Group] = set()
 
     def add_worker(

@@ -99,7 +99,7 @@ cdef class Workers:
     cdef bint is_before(self, int32_t worker, int32_t other) noexcept
 
 
-cdef struct IdleEntry:
+cdef packed struct IdleEntry:   # one per worker, queue and channel: size counts
     int64_t last_offered    # as it was when the entry was placed; never too late
     int32_t worker
 
@@ -109,9 +109,9 @@ cdef class IdleOrder:
     """A heap of workers by idle clock that is put right at its top only.
 
     A worker that became busy or was offered something keeps its entry until the entry
-    comes up. Then it is dropped, or moved to where the clock says now. So an offer costs
-    nothing in the other queues of its worker.
-    Invariant: at most one entry per worker, and none later than the clock of its worker.
+    comes up. Then it is dropped, or moved to where the clock says now. So an offer
+    costs nothing in the other queues of its worker.
+    Invariant: at most one entry per worker, none later than the clock of its worker.
     """
 
     cdef Workers workers
@@ -159,7 +159,7 @@ cdef class Values:
     """
 
     cdef vector[Value] rows             # by id
-    cdef vector[string] texts           # by id: UTF-8, or the magnitude, high byte first
+    cdef vector[string] texts           # by id: UTF-8, or a magnitude, high byte first
     cdef vector[vector[int32_t]] arrays # by id: ids of the elements, ascending
     cdef vector[int32_t] vacant
     cdef dict ids                       # canonical Python value -> id
@@ -216,7 +216,7 @@ cdef class Program:
 
 @cython.final
 cdef class Profile:
-    """Workers of equal values in all that programs read, and the queues they belong to."""
+    """Workers of equal values in all that programs read, and their queues."""
 
     cdef vector[int32_t] row            # value by path; null where the path is unused
     cdef vector[int32_t] queues         # ascending
@@ -258,6 +258,31 @@ cdef class Profiles:
     cdef int leave(self, int32_t number) except -1
 
 
+# _routing_group.pxi
+
+@cython.final
+cdef class TaskGroup:
+    """Waiting tasks that the same workers can take: one queue, one channel.
+
+    Invariant: live says that free and waiting are both above zero, and a live group is
+    in the list of ready ones.
+    """
+
+    cdef int32_t queue
+    cdef int32_t channel
+    cdef Workers workers
+    cdef Profiles profiles
+    cdef TaskQueue waiting
+    cdef IdleOrder idle                 # has every free member who is not fresh
+    cdef int32_t free                   # members that are available and have room
+    cdef bint live
+    cdef bint ready
+
+    cdef bint is_candidate(self, int32_t worker) noexcept
+    cdef int32_t best(self, vector[int32_t] &fresh) except -1
+    cdef int32_t best_idle(self) except -1
+
+
 # _routing_router.pxi
 
 cdef struct Queue:
@@ -284,29 +309,12 @@ cdef struct Offer:
 
 
 @cython.final
-cdef class TaskGroup:
-    """Waiting tasks that the same workers can take: one queue, one channel.
-
-    Invariant: live says that free and waiting are both above zero, and a live group is
-    in the list of ready ones.
-    """
-
-    cdef int32_t queue
-    cdef int32_t channel
-    cdef TaskQueue waiting
-    cdef IdleOrder idle                 # has every free member who is not fresh
-    cdef int32_t free                   # members that are available and have room
-    cdef bint live
-    cdef bint ready
-
-
-@cython.final
 cdef class Router:
     """Workers, waiting tasks and the offers that follow. One per workspace.
 
     Public numbers of queues and channels become slots in the public methods; below them
-    there are slots only. Every change keeps all counts right at once; `decide` turns live
-    groups into offers until none is live.
+    there are slots only. Every change keeps all counts right at once; `decide` turns
+    live groups into offers until none is live.
     """
 
     cdef Profiles profiles
@@ -334,7 +342,6 @@ cdef class Router:
     cdef int32_t group_of(self, int32_t queue, int32_t channel) noexcept
     cdef int32_t open_group(self, int32_t queue, int32_t channel) except -1
     cdef int close_group(self, int32_t queue, int32_t channel) except -1
-    cdef bint is_candidate(self, int32_t worker, TaskGroup group) noexcept
     cdef Profile profile_of(self, int32_t worker)
     cdef int settle(self, TaskGroup group, int32_t number) except -1
     cdef int count(self, int32_t number, int32_t step) except -1
@@ -350,11 +357,12 @@ cdef class Router:
     cdef int occupy(
         self, int32_t worker, int32_t channel, int32_t capacity, int32_t occupied
     ) except -1
-    cdef int32_t enqueue(self, int32_t queue, int32_t channel, TaskEntry entry) except -1
+    cdef int32_t enqueue(
+        self, int32_t queue, int32_t channel, TaskEntry entry
+    ) except -1
     cdef int dequeue(self, int32_t task) except -1
-    cdef int decide(self, int64_t now) except -1
+    cdef int decide(self, int64_t now, size_t limit) except -1
+    cdef int keep_ready(self) except -1
     cdef int collect_heads(self) except -1
     cdef int offer(self, TaskGroup group, int64_t now) except -1
-    cdef int32_t best(self, TaskGroup group) except -1
-    cdef int32_t best_idle(self, TaskGroup group) except -1
     cdef int set_clock(self, int32_t worker, int64_t now) except -1

@@ -3,30 +3,25 @@
 It knows integers and attribute values, nothing of the rest of flexcore. It is
 synchronous and deterministic, belongs to one thread, reads no clock and calls nothing.
 
-Numbers of queues and channels, orders, sequences and items are the caller's; handles are
-the matcher's, opaque, and never given out twice by one object. A handle whose worker or
-task is gone raises StaleHandle, a number that does not fit OverflowError. A call that
-raises has changed nothing.
+Numbers of queues and channels, orders, sequences and items are the caller's; handles
+are the matcher's, opaque, and never given out twice by one object. A handle whose
+worker or task is gone raises StaleHandle, a number that does not fit OverflowError. A
+call that raises has changed nothing, unless memory ran out.
 
-In the complexities below: n tasks wait in a queue; a worker belongs to q queues and has c
-channels; w workers, p profiles (workers alike in all that programs read) and g groups
+In the complexities below: n tasks wait in a queue; a worker belongs to q queues and has
+c channels; w workers, p profiles (workers alike in all that programs read) and g groups
 (pairs of queue and channel a task ever waited for) are in the router.
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias, TypedDict, final
+from typing import Any, TypeAlias, TypedDict, final
 
-_Scalar: TypeAlias = None | bool | int | float | str
-_Instruction: TypeAlias = (
-    tuple[str]
-    | tuple[Literal["const"], _Scalar | tuple[_Scalar, ...]]
-    | tuple[Literal["path"], str, tuple[str | int, ...]]
-)
+_Program: TypeAlias = tuple[tuple[Any, ...], ...]
 
 DEBUG: bool
 """Built with FLEXCORE_DEBUG=1: bounds, overflow and containers are checked."""
 
-class StaleHandle(KeyError):  # noqa: N818  # named for what the handle is
+class StaleHandle(KeyError):
     """The handle was never given out, or what it stood for is gone."""
 
 @final
@@ -65,7 +60,7 @@ class QueueDump(TypedDict):
     """A queue and what is counted in it."""
 
     queue: int
-    program: tuple[_Instruction, ...]
+    program: _Program
     members: int
     available: int
     waiting: int
@@ -106,8 +101,8 @@ class Router:
 
     of all waiting tasks that have a free worker, the first by priority (high first),
     start and sequence, over all queues, goes to the free worker offered something least
-    recently, of equals to the one of lowest order; and again, until no waiting task has a
-    free worker. A task nobody can take does not hold up others.
+    recently, of equals to the one of lowest order; and again, until no waiting task has
+    a free worker. A task nobody can take does not hold up others.
 
     Facts: set_queue, remove_queue; add_worker, set_attributes, set_available,
     set_channel, release, remove_worker; add_task, remove_task, reprioritize.
@@ -118,14 +113,14 @@ class Router:
 
     # Queues
 
-    def set_queue(self, queue: int, program: tuple[_Instruction, ...]) -> None:
+    def set_queue(self, queue: int, program: _Program) -> None:
         """Add a queue or give it another program; no instructions match nobody.
 
         Programs are postfix: ("const", value), ("path", "worker", segments), or an
-        operator on what lies on the stack: "==", "!=", "<", "<=", ">", ">=", "contains",
-        "not_contains", "has", "in", "not_in", "and", "or", "is_null", "is_not_null",
-        "not". Raises ValueError for anything else, and for a negative queue.
-        O(p + w), and O(w) more for each path no program read before.
+        operator on what lies on the stack: "==", "!=", "<", "<=", ">", ">=", "has",
+        "in", "not_in", "contains", "not_contains", "and", "or", "is_null",
+        "is_not_null", "not". Raises ValueError for anything else, and for a negative
+        queue. O(p + w), and O(w) more for each path no program read before.
         """
 
     def remove_queue(self, queue: int) -> None:
@@ -154,30 +149,30 @@ class Router:
     ) -> int:
         """Add a worker without room on any channel; return a handle.
 
-        Attributes are JSON values, kept by reference and not to be changed in place. The
-        order differs from every other worker's, else ValueError.
-        O(q c log w), and one evaluation per program for the first of a profile.
+        Attributes are JSON values, kept by reference and not to be changed in place.
+        The order differs from every other worker's, else ValueError.
+        O(q c), and one evaluation per program for the first of a profile.
         """
 
     def set_attributes(self, worker: int, attributes: dict[str, Any]) -> None:
         """Replace the attributes; evaluates only programs that read a changed value.
 
-        O(paths), and O(q c log w) if a program reads a changed value.
+        O(paths), and O(q c) if a program reads a changed value.
         """
 
     def set_available(self, worker: int, available: bool) -> None:
-        """Say whether the worker takes offers at all. O(q c log w)."""
+        """Say whether the worker takes offers at all. O(q c)."""
 
     def set_channel(
         self, worker: int, channel: int, capacity: int, occupied: int
     ) -> None:
-        """Say how much a worker may and does hold on a channel. O(q log w).
+        """Say how much a worker may and does hold on a channel. O(q).
 
         Raises ValueError for a negative number, and for channel number 1,001.
         """
 
     def release(self, worker: int, channel: int) -> None:
-        """Count one held less on a channel; ValueError if nothing is. O(q log w)."""
+        """Count one held less on a channel; ValueError if nothing is. O(q)."""
 
     def remove_worker(self, worker: int) -> None:
         """Forget a worker. O(q c + g), and a scan of the idle orders they are in."""
@@ -201,14 +196,17 @@ class Router:
 
     # Decisions
 
-    def match(self, now: int) -> list[tuple[int, int, int]]:
+    def match(
+        self, now: int, limit: int | None = None
+    ) -> list[tuple[int, int, int]]:
         """Make the offers that follow from what changed since the last call.
 
+        At most `limit` of them, if given; the next call goes on where this one stopped.
         Each is (task, worker, candidates), in the order of decision. The task waits no
         longer and its handle is stale; the worker occupies one more on the channel and
         was last offered something at `now`; candidates counts the free workers there
-        were, the winner included. O(1) if nothing follows; else per changed worker O(q),
-        and per offer O(q + log n + log w), amortized.
+        were, the winner included. Per worker who became free O(q), and O(q c log w) if
+        nothing waits for them; per offer O(q + log n + log w), amortized.
         """
 
     # Inspection
@@ -216,8 +214,8 @@ class Router:
     def check(self) -> None:
         """Raise AssertionError, with a dump, if an invariant is broken.
 
-        Finds every count and every remembered answer again from the facts; for tests, the
-        simulator and `flexcore check`. O(everything).
+        Finds every count and every remembered answer again from the facts; for tests,
+        the simulator and `flexcore check`. O(everything).
         """
 
     def dump(self) -> RouterDump:

@@ -12,9 +12,8 @@ cdef int check_router(Router router) except -1:
             check_group(router, number, group)
             live += (<TaskGroup> group).live
     ensure(live == router.live, f"{live} groups are live, {router.live} counted")
-    ensure(
-        len(set(router.ready)) == len(list(router.ready)), "a group is twice among the ready"
-    )
+    ready = list(router.ready)
+    ensure(len(set(ready)) == len(ready), "a group is twice among the ready")
     return 0
 
 
@@ -44,10 +43,9 @@ cdef int check_fresh(Router router) except -1:
     fresh = list(router.fresh)
     ensure(len(set(fresh)) == len(fresh), "a worker is fresh twice")
     for worker in range(<int32_t> router.workers.rows.size()):
+        marked = router.workers.slots.used(worker) and router.workers.rows[worker].fresh
         ensure(
-            (worker in fresh)
-            == (router.workers.slots.used(worker) and router.workers.rows[worker].fresh),
-            f"worker slot {worker} is wrongly fresh or not",
+            (worker in fresh) == marked, f"worker slot {worker} is wrongly fresh or not"
         )
     return 0
 
@@ -70,7 +68,7 @@ cdef int check_queues(Router router) except -1:
 
 
 cdef int check_tasks(Router router) except -1:
-    cdef int32_t task
+    cdef int32_t task, position
     cdef Place place
     cdef TaskGroup group
     waiting = dict.fromkeys(router.queue_slots.values(), 0)
@@ -85,13 +83,17 @@ cdef int check_tasks(Router router) except -1:
         ensure(group.waiting.slots.used(place.slot), f"its group has it not: {where}")
         ensure(group.waiting.tasks[place.slot].item == task, f"another's slot: {where}")
         waiting[group.queue] += 1
-        sequences.add(group.waiting.heap[group.waiting.tasks[place.slot].position].sequence)
+        position = group.waiting.tasks[place.slot].position
+        sequences.add(group.waiting.heap[position].sequence)
     ensure(len(sequences) == sum(waiting.values()), "two tasks share a sequence")
     total = sum([len((<TaskGroup> group).waiting) for group in router.groups
                  if group is not None])
     ensure(total == len(sequences), "a group holds a task that is gone")
     for slot, count in waiting.items():
-        ensure(router.queues[slot].waiting == count, f"{count} tasks wait in slot {slot}")
+        ensure(
+            router.queues[slot].waiting == count,
+            f"{count} tasks wait in queue slot {slot}",
+        )
     return 0
 
 
@@ -99,13 +101,12 @@ cdef int check_group(Router router, int32_t number, TaskGroup group) except -1:
     cdef int32_t worker
     cdef int32_t free = 0
     where = f"group {number} of queue slot {group.queue} and channel {group.channel}"
-    ensure(
-        router.group_of(group.queue, group.channel) == number, f"it is not found: {where}"
-    )
+    found = router.group_of(group.queue, group.channel)
+    ensure(found == number, f"it is not found: {where}")
     group.waiting.check()
     group.idle.check()
     for worker in range(<int32_t> router.workers.rows.size()):
-        if router.workers.slots.used(worker) and router.is_candidate(worker, group):
+        if router.workers.slots.used(worker) and group.is_candidate(worker):
             free += 1
             ensure(
                 group.idle.holds(worker) or router.workers.rows[worker].fresh,
@@ -175,13 +176,14 @@ cdef int check_programs(Profiles profiles) except -1:
 
 cdef int check_profile(Profiles profiles, Profile profile, dict references) except -1:
     cdef int32_t queue, value
-    ensure(len(list(profile.row)) == len(profiles.paths), "the row of a profile lacks paths")
+    ensure(len(list(profile.row)) == len(profiles.paths), "a profile lacks paths")
     for queue in range(<int32_t> len(profiles.programs)):
         ensure(
             profile.belongs(queue) == profiles.evaluate(queue, profile),
             f"queue slot {queue}: the remembered answer is wrong",
         )
-    queues = [queue for queue in range(64 * <int32_t> profile.bits.size()) if profile.belongs(queue)]
+    known = range(64 * <int32_t> profile.bits.size())
+    queues = [queue for queue in known if profile.belongs(queue)]
     ensure(queues == list(profile.queues), "queues and bits of a profile differ")
     for value in profile.row:
         references[value] = references.get(value, 0) + 1
@@ -232,6 +234,7 @@ cdef list dump_queues(Router router):
 
 cdef list dump_workers(Router router):
     cdef int32_t slot, queue, channel
+    cdef Profile profile
     cdef Workers workers = router.workers
     dumped = []
     for slot in range(<int32_t> workers.rows.size()):
@@ -242,7 +245,8 @@ cdef list dump_workers(Router router):
              workers.room(slot, channel).occupied)
             for channel, number in enumerate(router.channels)
         ]
-        queues = [router.queues[queue].number for queue in router.profile_of(slot).queues]
+        profile = router.profile_of(slot)
+        queues = [router.queues[queue].number for queue in profile.queues]
         dumped.append({
             "order": workers.rows[slot].order,
             "attributes": workers.attributes[slot],

@@ -147,7 +147,9 @@ cdef class Profiles:
             row[path] = self.read(path, attributes)
         return self.join(row, None)
 
-    cdef int32_t move(self, int32_t profile, dict attributes, int32_t changed) except -1:
+    cdef int32_t move(
+        self, int32_t profile, dict attributes, int32_t changed
+    ) except -1:
         """Return the profile of a worker of that profile after a change.
 
         Only what reads the path `changed` can differ; -1 stands for any. The worker
@@ -184,6 +186,7 @@ cdef class Profiles:
         profile.row = row
         profile.workers = 1
         self.remember(profile, origin)
+        profile.queues.shrink_to_fit()
         number = self.number(profile)
         self.by_row[row] = number
         return number

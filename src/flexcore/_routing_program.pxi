@@ -63,6 +63,8 @@ cdef class Values:
 
     cdef int32_t intern_array(self, object items) except -1:
         cdef int32_t element, array
+        cdef vector[int32_t] ascending
+        cdef Py_ssize_t size
         elements = set()
         for item in items:
             if isinstance(item, (list, tuple)):
@@ -73,7 +75,9 @@ cdef class Values:
             elif element != OPAQUE_ID:
                 elements.add(element)
         ascending = sorted(elements)
-        array = self.keep(tuple(ascending))
+        # Half the size of a tuple, and no other canonical value is of this type.
+        size = ascending.size() * sizeof(int32_t)
+        array = self.keep((<char *> ascending.data())[:size])
         if self.rows[array].references == 1:
             self.arrays[array] = ascending
         else:
@@ -182,7 +186,7 @@ cdef class Values:
 
 cdef Value describe(object key, string &text):
     """Describe a canonical value; its text, if it has one, goes to `text`."""
-    if isinstance(key, tuple):
+    if isinstance(key, bytes):
         return Value(KIND_ARRAY, 0, 0, 0.0)
     if isinstance(key, str):
         (&text)[0] = key.encode("utf-8", "surrogatepass")
@@ -210,7 +214,7 @@ cdef int64_t great_sign(const Value &value) noexcept:
 
 
 cdef int verify(tuple source) except -1:
-    """Return the stack the instructions need; raise ValueError if they are no program."""
+    """Return the stack that is needed; raise ValueError if this is no program."""
     cdef int depth = 0
     cdef int deepest = 0
     for position, step in enumerate(source):

@@ -63,8 +63,9 @@ cdef class Slots:
 
 cdef bint precedes(const TaskEntry &one, const TaskEntry &other) noexcept:
     """The order of tasks. It is strict and total because sequences differ: without that
-    two tasks of one priority and start would leave in an order that depends on what else
-    was in the heap, and a router rebuilt after a crash would decide differently."""
+    two tasks of one priority and start would leave in an order that depends on what
+    else was in the heap, and a router rebuilt after a crash would decide differently.
+    """
     if one.priority != other.priority:
         return one.priority > other.priority
     if one.start != other.start:

@@ -2,22 +2,12 @@
 
 cdef enum:
     CHANNELS_MAX = 1000     # of one router; overflow: ValueError
-    FRESH_MAX = 4           # workers looked at one by one; more are lined up first
+    FRESH_MAX = 4           # workers a match looks at one by one; more are lined up
 
 
 cdef bint follows(const Ready &one, const Ready &other) noexcept:
-    """Order groups by their first tasks, the way a heap of the standard library asks."""
+    """Order groups by their first tasks; the standard library puts the last on top."""
     return precedes(other.head, one.head)
-
-
-@cython.final
-cdef class TaskGroup:
-
-    def __cinit__(self, int32_t queue, int32_t channel, Workers workers not None):
-        self.queue = queue
-        self.channel = channel
-        self.waiting = TaskQueue()
-        self.idle = IdleOrder(workers)
 
 
 @cython.final
@@ -83,7 +73,11 @@ cdef class Router:
     # Workers
 
     def add_worker(
-        self, dict attributes not None, bint available, int64_t last_offered, int64_t order
+        self,
+        dict attributes not None,
+        bint available,
+        int64_t last_offered,
+        int64_t order,
     ):
         if order in self.workers.orders:
             raise ValueError(f"order {order} is taken by another worker")
@@ -156,9 +150,9 @@ cdef class Router:
         cdef Place place = self.places[self.task_slots.find(task)]
         (<TaskGroup> self.groups[place.group]).waiting.change(place.slot, priority)
 
-    def match(self, int64_t now):
+    def match(self, int64_t now, limit=None):
         cdef Offer offer
-        self.decide(now)
+        self.decide(now, SIZE_MAX if limit is None else limit)
         return [(offer.task, offer.worker, offer.candidates) for offer in self.offers]
 
     # Inspection
@@ -233,7 +227,9 @@ cdef class Router:
 
     cdef int32_t open_group(self, int32_t queue, int32_t channel) except -1:
         """Make a group with all who are free for it: the one scan over the workers."""
-        cdef TaskGroup group = TaskGroup(queue, channel, self.workers)
+        cdef TaskGroup group = TaskGroup(
+            queue, channel, self.workers, self.profiles
+        )
         cdef int32_t worker, number
         if self.vacant_groups.empty():
             number = len(self.groups)
@@ -244,7 +240,7 @@ cdef class Router:
             self.groups[number] = group
         self.group_at[<Py_ssize_t> queue * self.workers.channels + channel] = number
         for worker in range(<int32_t> self.workers.rows.size()):
-            if self.workers.slots.used(worker) and self.is_candidate(worker, group):
+            if self.workers.slots.used(worker) and group.is_candidate(worker):
                 group.idle.enter(worker)
                 group.free += 1
         return number
@@ -262,11 +258,6 @@ cdef class Router:
         self.vacant_groups.push_back(number)
         self.group_at[<Py_ssize_t> queue * self.workers.channels + channel] = -1
         return 0
-
-    cdef bint is_candidate(self, int32_t worker, TaskGroup group) noexcept:
-        return self.workers.free(worker, group.channel) and self.profile_of(
-            worker
-        ).belongs(group.queue)
 
     cdef inline Profile profile_of(self, int32_t worker):
         return <Profile> self.profiles.rows[self.workers.rows[worker].profile]
@@ -428,15 +419,18 @@ cdef class Router:
 
     # Decisions
 
-    cdef int decide(self, int64_t now) except -1:
-        """Turn live groups into offers, first task first, until none is live."""
+    cdef int decide(self, int64_t now, size_t limit) except -1:
+        """Turn live groups into offers, first task first, until none is live.
+
+        At the limit the groups that are still live stay ready for the next call.
+        """
         cdef TaskGroup group
         cdef int32_t number
         self.offers.clear()
         if self.fresh.size() > FRESH_MAX:
             self.line_up()
         self.collect_heads()
-        while self.live > 0:
+        while self.live > 0 and self.offers.size() < limit:
             pop_heap(self.heads.begin(), self.heads.end(), &follows)
             number = self.heads.back().group
             group = <TaskGroup> self.groups[number]
@@ -448,7 +442,19 @@ cdef class Router:
             else:
                 # For good: an offer frees nobody.
                 self.heads.pop_back()
+        self.keep_ready()
         return self.line_up()
+
+    cdef int keep_ready(self) except -1:
+        """Look again at what the limit left over."""
+        cdef Ready head
+        cdef TaskGroup group
+        for head in self.heads:
+            group = <TaskGroup> self.groups[head.group]
+            if not group.ready:
+                group.ready = True
+                self.ready.push_back(head.group)
+        return 0
 
     cdef int collect_heads(self) except -1:
         cdef int32_t number
@@ -465,7 +471,7 @@ cdef class Router:
 
     cdef int offer(self, TaskGroup group, int64_t now) except -1:
         """Offer the first task of a live group to its best worker."""
-        cdef int32_t worker = self.best(group)
+        cdef int32_t worker = group.best(self.fresh)
         cdef int32_t task = <int32_t> (
             group.waiting.tasks[group.waiting.heap[0].slot].item
         )
@@ -480,37 +486,6 @@ cdef class Router:
         self.dequeue(task)
         self.set_clock(worker, now)
         return self.occupy(worker, group.channel, room.capacity, room.occupied + 1)
-
-    cdef int32_t best(self, TaskGroup group) except -1:
-        """Return the free member offered something least recently."""
-        cdef int32_t worker, other
-        cdef int32_t best = -1
-        cdef int32_t seen = 0
-        for worker in self.fresh:
-            if self.is_candidate(worker, group):
-                seen += 1
-                if best == -1 or self.workers.is_before(worker, best):
-                    best = worker
-        if seen < group.free:
-            other = self.best_idle(group)
-            if best == -1 or self.workers.is_before(other, best):
-                best = other
-        return best
-
-    cdef int32_t best_idle(self, TaskGroup group) except -1:
-        """Return the best in the idle order, which has a free member."""
-        cdef IdleOrder idle = group.idle
-        cdef IdleEntry entry
-        cdef int64_t last_offered
-        while True:
-            entry = idle.heap[0]
-            last_offered = self.workers.rows[entry.worker].last_offered
-            if not self.is_candidate(entry.worker, group):
-                idle.leave(0)
-            elif entry.last_offered != last_offered:
-                idle.sink(0, IdleEntry(last_offered, entry.worker))
-            else:
-                return entry.worker
 
     cdef int set_clock(self, int32_t worker, int64_t now) except -1:
         cdef int64_t before = self.workers.rows[worker].last_offered

@@ -51,8 +51,9 @@ cdef class Workers:
 
     cdef bint is_before(self, int32_t worker, int32_t other) noexcept:
         """The order of workers. It is total because their orders differ: without that
-        workers who were offered something in one match, or nothing ever, would follow in
-        the order of a heap, and a rebuilt router would decide differently."""
+        workers who were offered something in one match, or nothing ever, would follow
+        in the order of a heap, and a rebuilt router would decide differently.
+        """
         if self.rows[worker].last_offered != self.rows[other].last_offered:
             return self.rows[worker].last_offered < self.rows[other].last_offered
         return self.rows[worker].order < self.rows[other].order
@@ -66,12 +67,14 @@ cdef class IdleOrder:
 
     def check(self):
         cdef Py_ssize_t position
-        cdef IdleEntry entry
+        cdef IdleEntry entry, parent
         seen = set()
         for position in range(<Py_ssize_t> self.heap.size()):
             entry = self.heap[position]
+            parent = self.heap[max(position - 1, 0) // 2]
             where = f"idle entry {position}: {entry}"
-            ensure(self.workers.slots.used(entry.worker), f"its worker is gone: {where}")
+            used = self.workers.slots.used(entry.worker)
+            ensure(used, f"its worker is gone: {where}")
             ensure(self.holds(entry.worker), f"it is not marked present: {where}")
             ensure(entry.worker not in seen, f"its worker has two: {where}")
             seen.add(entry.worker)
@@ -80,9 +83,7 @@ cdef class IdleOrder:
                 f"it is later than the clock of its worker: {where}",
             )
             ensure(
-                position == 0
-                or not self.precedes(&self.heap[position], &self.heap[(position - 1) // 2]),
-                f"it precedes its parent: {where}",
+                not self.precedes(&entry, &parent), f"it precedes its parent: {where}"
             )
         for worker in range(64 * self.present.size()):
             ensure(
@@ -104,6 +105,9 @@ cdef class IdleOrder:
         if word >= <Py_ssize_t> self.present.size():
             self.present.resize(word + 1)
         cdef IdleEntry entry = IdleEntry(self.workers.rows[worker].last_offered, worker)
+        if self.heap.size() == self.heap.capacity():
+            # By a half, not the whole: these entries are most of what a worker takes.
+            self.heap.reserve(self.heap.size() * 3 // 2 + 4)
         self.heap.push_back(entry)
         self.present[word] |= <uint64_t> 1 << (worker & 63)
         self.rise(self.heap.size() - 1, entry)
@@ -141,7 +145,9 @@ cdef class IdleOrder:
     cdef bint precedes(self, IdleEntry *one, IdleEntry *other) noexcept:
         if one.last_offered != other.last_offered:
             return one.last_offered < other.last_offered
-        return self.workers.rows[one.worker].order < self.workers.rows[other.worker].order
+        return (
+            self.workers.rows[one.worker].order < self.workers.rows[other.worker].order
+        )
 
     cdef void rise(self, Py_ssize_t position, IdleEntry entry) noexcept:
         cdef Py_ssize_t parent
@@ -160,8 +166,8 @@ cdef class IdleOrder:
             child = position * 2 + 1
             if child >= size:
                 break
-            if child + 1 < size and self.precedes(&self.heap[child + 1], &self.heap[child]):
-                child += 1
+            if child + 1 < size:
+                child += self.precedes(&self.heap[child + 1], &self.heap[child])
             if not self.precedes(&self.heap[child], &entry):
                 break
             self.heap[position] = self.heap[child]

@@ -106,7 +106,8 @@ class Server:
         self._outbox.put(account_sid, entries)
 
     async def _welcome(self) -> None:
-        if self.engine.empty:
+        # A start that was cut short may have left a key that nobody was ever shown.
+        if self.engine.empty or "secret" not in _credentials(self.config.data):
             key = await first_start(self.engine)
             self.first_key = (key.sid, self.engine.key_secret(key))
 
@@ -142,7 +143,7 @@ class Server:
     def _write_credentials(self) -> None:
         """Leave address and first key where the client library finds them."""
         path = self.config.data / CREDENTIALS_FILE
-        known = json.loads(path.read_text()) if path.exists() else {}
+        known = _credentials(self.config.data)
         if self.first_key is not None:
             known |= {"key_sid": self.first_key[0], "secret": self.first_key[1]}
         host = self.config.grpc.host
@@ -152,6 +153,7 @@ class Server:
             else (f"{host}:{self.grpc_port}")
         )
         known["http"] = f"http://{self.config.http.host}:{self.http_port}"
+        known["dev"] = self.config.dev
         _write_private(path, json.dumps(known, indent=2).encode() + b"\n")
 
     async def stop(self) -> None:
@@ -170,6 +172,13 @@ class Server:
     def target(self) -> str:
         """Where a client on this machine connects to."""
         return f"{self.config.grpc.host}:{self.grpc_port}"
+
+
+def _credentials(data: Path) -> dict[str, object]:
+    """Return what an earlier start left for clients; empty before the first."""
+    path = data / CREDENTIALS_FILE
+    found: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def _key_file(data: Path, ids: Ids) -> bytes:
@@ -192,3 +201,9 @@ def _write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+    # The name lives in the folder: without this a power cut may take the file back.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

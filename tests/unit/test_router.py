@@ -538,8 +538,12 @@ def test_paths_lead_through_objects_and_arrays(
     router = Router()
     worker = router.add_worker({"a": {"b": [10, {"c": 3}]}}, True, 0, 1)
     router.set_queue(1, (("path", "worker", segments), ("is_null",)))
-    router.set_queue(2, (("path", "worker", segments), ("const", found), ("==",))
-                     if not isinstance(found, dict) else ANYBODY)
+    router.set_queue(
+        2,
+        (("path", "worker", segments), ("const", found), ("==",))
+        if not isinstance(found, dict)
+        else ANYBODY,
+    )
 
     assert (found is None) == router.eligible(1, worker)
     assert router.eligible(2, worker)

@@ -85,6 +85,8 @@ COMMIT_RETRY_FIRST = 50 * MILLISECOND
 COMMIT_RETRY_MAX = 5 * SECOND
 #: commits of one command each after a batch of this account was refused
 SOLO_COMMITS = 64
+#: before an account tries again what failed and has no caller
+FAILURE_WAIT = 1 * SECOND
 
 # The store
 #: pages in the write-ahead log that are worth a checkpoint between two batches

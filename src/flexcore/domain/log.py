@@ -34,7 +34,8 @@ class ChangeSet(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One log row.
 
     `answer` names the resources that the caller was given, so that a repeated request
-    is answered from here. `subjects` are the workers and conversations a narrow stream
+    is answered from here; `beside` are those among them that were not touched.
+    `subjects` are the workers and conversations a narrow stream
     of which must see this change set.
     """
 
@@ -48,6 +49,7 @@ class ChangeSet(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     events: tuple[Event, ...]
     resources: tuple[Resource, ...]
     answer: tuple[str, ...] = ()
+    beside: tuple[Resource, ...] = ()
     subjects: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, Resource]:

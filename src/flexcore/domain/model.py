@@ -163,7 +163,10 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
 
 
 class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
-    """One offer of one task to one worker, valid until `deadline`."""
+    """One offer of one task to one worker, valid until `deadline`.
+
+    `order` is the log position of its creation and breaks ties of deadlines.
+    """
 
     workspace_sid: str
     workflow_sid: str
@@ -175,6 +178,7 @@ class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
     status: ReservationStatus
     deadline: int
     candidates: int
+    order: int = 0
     reason: str = ""
 
     @property

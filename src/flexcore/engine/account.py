@@ -20,9 +20,16 @@ from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Ti
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decided, Decider, Handler
 from flexcore.engine.keys import missing_keys
+from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
-from flexcore.store.interface import Commit, Found, OutboxEntry, Store
+from flexcore.store.interface import (
+    Commit,
+    CommitRefused,
+    Found,
+    OutboxEntry,
+    Store,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +82,9 @@ class Account:
         self._held: deque[Held] = deque()
         self._fetching: set[str] = set()
         self._scheduled = False
-        self._holding = False
+        #: since when the disk takes nothing, or 0
+        self._holding_since = 0
+        self._resting = False
         self._closed = False
         self._waking: Handle | None = None
         self._marking: Handle | None = None
@@ -101,15 +110,8 @@ class Account:
     def _recover(self) -> None:
         """Build memory from the store; offers get back the time nobody could answer."""
         found = self._store.recover(self.sid)
-        state = State(self.sid, found.epoch)
-        state.sequence = found.head_sequence
-        for row in found.rows:
-            state.put(row)
-            state.note(row)
-        for entry in found.outbox:
-            state.remember(f"outbox|{entry.sid}", entry)
-        state.stamp = self._durable = 0
-        self.decider = Decider(state, self._ids, self._handlers)
+        self._durable = 0
+        self.decider = Decider(recovered(self.sid, found), self._ids, self._handlers)
         self._recovered = found
 
     @property
@@ -123,11 +125,18 @@ class Account:
         self._give_back(self._clock.now() - self.watermark if self.watermark else 0)
         if self._recovered.outbox:
             self._on_outbox(self.sid, self._recovered.outbox)
+        self._watch(self._clock.now())
         self._schedule()
 
     def _give_back(self, gap: int) -> None:
-        if gap > 0 and self.decider.deadlines.offers:
-            self._decide(Entry(self._nobody, ShiftOffers(gap=gap), None))
+        """Move every pending offer by the gap before anything else is decided."""
+        if gap <= 0:
+            return
+        offers = self.decider.deadlines.offered()
+        for first in range(0, len(offers), limits.CHANGE_SET_RESOURCES):
+            sids = tuple(offers[first : first + limits.CHANGE_SET_RESOURCES])
+            shift = Entry(self._nobody, ShiftOffers(gap=gap, sids=sids), None)
+            self._decide(shift, self._clock.now())
 
     # the mailbox
 
@@ -141,8 +150,12 @@ class Account:
             caller.set_exception(refusal)
             return caller
         entry = Entry(principal, command, caller)
+        try:
+            self._ready(entry)
+        except Exception as error:  # noqa: BLE001 a look-up failed; nobody else suffers
+            caller.set_exception(self._internal(command, error))
+            return caller
         self._mailbox.append(entry)
-        self._ready(entry)
         self._schedule()
         return caller
 
@@ -159,8 +172,9 @@ class Account:
         return None
 
     def _late(self) -> bool:
-        oldest = self._held[0].time if self._held else self._clock.now()
-        return self._clock.now() - oldest > limits.UNDURABLE_TIME
+        now = self._clock.now()
+        oldest = self._held[0].time if self._held else self._holding_since or now
+        return now - oldest > limits.UNDURABLE_TIME
 
     def _full(self) -> bool:
         return (
@@ -178,7 +192,9 @@ class Account:
         self._scheduled = False
         started = self._clock.now()
         for _ in range(limits.TURN_COMMANDS):
-            if self._blocked() or not self._step():
+            if self._blocked():
+                return  # whoever unblocks schedules the next turn
+            if not self._step():
                 self._arm()
                 return
             if self._clock.now() - started > limits.TURN_TIME:
@@ -187,7 +203,7 @@ class Account:
 
     def _blocked(self) -> bool:
         """Say whether to wait for a commit before deciding anything more."""
-        if self._holding or self._full():
+        if self._holding_since or self._resting or self._full():
             return True
         return self._solo > 0 and bool(self._held)
 
@@ -195,14 +211,26 @@ class Account:
         """Decide one thing, what is due first; False when there is nothing to do."""
         now = self._clock.now()
         if self.decider.due(now):
-            self._keep(None, self.decider.expire_next(now), now)
-            return True
-        if self.decider.matching.pending:
-            self._decide(Entry(self._nobody, Tick(), None))
-            return True
-        if not self._mailbox or not self._ready(self._mailbox[0]):
+            self._expire(now)
+        elif self.decider.matching.pending:
+            self._decide(Entry(self._nobody, Tick(), None), now)
+        elif self._mailbox:
+            return self._take(now)
+        else:
             return False
-        self._decide(self._mailbox.popleft())
+        return True
+
+    def _take(self, now: int) -> bool:
+        """Decide the head of the mailbox; False while it waits for its keys."""
+        entry = self._mailbox[0]
+        try:
+            if not self._ready(entry):
+                return False
+        except Exception as error:  # noqa: BLE001 those behind it must not wait for ever
+            self._hold(entry, self._internal(entry.command, error), None)
+        else:
+            self._decide(entry, now)
+        self._mailbox.popleft()
         return True
 
     def _ready(self, entry: Entry) -> bool:
@@ -215,40 +243,75 @@ class Account:
             if not fresh:
                 return False
             for key in fresh:
-                self._fetching.add(key)
-                self._store.fetch(self.sid, key, self._deliverer())
+                self._fetch(key)
+
+    def _fetch(self, key: str) -> None:
+        self._fetching.add(key)
+        try:
+            self._store.fetch(self.sid, key, self._deliverer())
+        except BaseException:
+            self._fetching.discard(key)
+            raise
 
     def _deliverer(self) -> Callable[[str, Found], None]:
         state = self.state
 
         def deliver(key: str, found: Found) -> None:
+            if state is not self.state:
+                return  # asked for a memory that was given up since
             self._fetching.discard(key)
-            if state is self.state:
-                state.deliver(key, found)
+            state.deliver(key, found)
+            state.shrink(self._durable)
             self._schedule()
 
         return deliver
 
-    def _decide(self, entry: Entry) -> None:
+    def _decide(self, entry: Entry, now: int) -> None:
         """Decide one command and hold its result until it is durable."""
-        now = self._clock.now()
         try:
             decided = self.decider.decide(entry.principal, entry.command, now)
+            answer = self._answer(decided)
         except FlexcoreError as error:
             self._hold(entry, error, None)
         except Exception as error:  # noqa: BLE001 a bug of ours; its id is all they get
-            self._hold(entry, self._internal(entry, error), None)
+            self._hold(entry, self._internal(entry.command, error), None)
+            if isinstance(entry.command, Tick):
+                self._rest()
         else:
-            self._keep(entry, decided, now)
+            self._hold(entry, answer, decided.commit)
+            self._watch(now)
 
-    def _keep(self, entry: Entry | None, decided: Decided, now: int) -> None:
-        answer = Answer(self.state.sequence, decided.rows)
-        if decided.repeats:
-            answer = self._repeated(decided.repeats)
-        self._hold(entry, answer, decided.commit)
+    def _expire(self, now: int) -> None:
+        """Decide the earliest deadline; one that cannot be decided is given up."""
+        try:
+            decided = self.decider.expire_next(now)
+        except Exception as error:  # noqa: BLE001 a bug of ours; others go on
+            self._internal(Tick(), error)
+            self.decider.give_up_next()
+        else:
+            self._hold(None, self._answer(decided), decided.commit)
+            self._watch(now)
+
+    def _rest(self) -> None:
+        """Decide nothing for a while: what failed comes back by itself at once."""
+
+        def rested() -> None:
+            self._resting = False
+            self._schedule()
+
+        self._resting = True
+        self._alarm.call_at(self._clock.now() + limits.FAILURE_WAIT, rested)
+
+    def _watch(self, now: int) -> None:
+        """Have the time written down regularly while offers are open."""
         if self.decider.deadlines.offers and self._marking is None:
             due = now + limits.WATERMARK_INTERVAL
             self._marking = self._alarm.call_at(due, self._mark)
+
+    def _answer(self, decided: Decided) -> Answer:
+        if decided.repeats:
+            return self._repeated(decided.repeats)
+        return Answer(self.state.sequence, decided.rows)
 
     def _repeated(self, sequence: int) -> Answer:
         """Rebuild an answer from the change set it was given with."""
@@ -262,8 +325,8 @@ class Account:
             if found is None:
                 return Answer(sequence, (), repeated=True)
             change_set = found
-        rows = change_set.rows()
-        given = tuple(rows[sid] for sid in change_set.answer if sid in rows)
+        rows = change_set.rows() | {row.sid: row for row in change_set.beside}
+        given = tuple(rows[sid] for sid in change_set.answer)
         return Answer(sequence, given, repeated=True)
 
     def _hold(
@@ -316,44 +379,61 @@ class Account:
     def refused(self, commits: Sequence[Pending], error: Exception) -> None:
         """Forget what was decided since the last commit, and decide it again.
 
-        One command at a time for a while, so that the one that cannot be written is
-        found and alone gets INTERNAL.
+        Refused (CommitRefused), one command at a time for a while, so that the one that
+        cannot be written is found and alone gets INTERNAL. Discarded (CommitUnknown),
+        nobody is at fault.
         """
         log.error("commit.refused", account=self.sid, exc_info=error)
         undone, self._held = self._held, deque()
         self._undurable_bytes = 0
-        alone = commits[0].stamp if len(commits) == 1 else None
-        again = []
-        for held in undone:
-            if held.entry is None or held.entry.caller is None:
-                continue
-            if held.stamp == alone and held.commit is not None:
-                self._release(held.entry, self._internal(held.entry, error))
-            else:
-                again.append(held.entry)
+        if isinstance(error, CommitRefused):
+            self._solo = limits.SOLO_COMMITS
+            if len(commits) == 1:
+                undone = self._without(undone, commits[0], error)
         self._fetching.clear()
         self._recover()
-        self._mailbox.extendleft(reversed(again))
-        self._solo = limits.SOLO_COMMITS
+        self._on_outbox(self.sid, self._recovered.outbox)
+        entries = [held.entry for held in undone if held.entry is not None]
+        for entry in entries:
+            if isinstance(entry.command, ShiftOffers):  # before a deadline acts
+                self._decide(entry, self._clock.now())
+        self._mailbox.extendleft(
+            entry for entry in reversed(entries) if entry.caller is not None
+        )
+        if self._closed:
+            self._turn_away()
         self._schedule()
+
+    def _without(
+        self, undone: deque[Held], alone: Pending, error: Exception
+    ) -> deque[Held]:
+        """Tell the caller of a command that cannot be written, and leave it out."""
+        guilty = next(held for held in undone if held.commit is alone.commit)
+        undone.remove(guilty)
+        if guilty.entry is None or guilty.entry.caller is None:
+            self._rest()
+        else:
+            failure = self._internal(guilty.entry.command, error)
+            self._release(guilty.entry, failure)
+        return undone
 
     def hold(self) -> None:
         """Decide nothing while the disk takes nothing: clocks stand still."""
-        self._holding = True
+        self._holding_since = self._clock.now()
 
     def resume(self, gap: int) -> None:
         """Give pending offers the time back, then go on."""
-        self._holding = False
+        self._holding_since = 0
         self._give_back(gap)
         self._schedule()
 
-    def _internal(self, entry: Entry, error: Exception) -> Internal:
+    def _internal(self, command: Command, error: Exception) -> Internal:
         error_id = self._ids.secret(6)
         log.error(
             "command.failed",
             error_id=error_id,
             account=self.sid,
-            command=type(entry.command).__name__,
+            command=type(command).__name__,
             exc_info=error,
         )
         return Internal(f"internal error {error_id}", metadata={"error_id": error_id})
@@ -372,26 +452,35 @@ class Account:
     def _mark(self) -> None:
         """Write the time down while offers are open, so that a restart knows it."""
         self._marking = None
-        if self.decider.deadlines.offers and not (self._closed or self._holding):
+        if self.decider.deadlines.offers and not (self._closed or self._blocked()):
             now = self._clock.now()
-            self._keep(None, self.decider.watermark(now), now)
+            decided = self.decider.watermark(now)
+            self._hold(None, self._answer(decided), decided.commit)
+            self._watch(now)
 
     # ending and looking
 
     async def close(self) -> None:
-        """Refuse new work, and wait until everything queued is durable."""
+        """Refuse new work, and decide what is queued; the committer writes it."""
         self._closed = True
         while self._mailbox and not self._blocked() and self._step():
             pass
-        self._closed = True
         for handle in (self._waking, self._marking):
             if handle is not None:
                 handle.cancel()
+        self._turn_away()
+
+    def abandon(self) -> None:
+        """Tell those still waiting that nobody knows: the committer has ended."""
+        self._turn_away()
+        unknown = Unavailable("the server stopped before the disk took this")
+        while self._held:
+            self._release(self._held.popleft().entry, unknown)
+
+    def _turn_away(self) -> None:
+        text = "the server is shutting down"
         for entry in self._mailbox:
-            self._release(
-                entry,
-                Unavailable("the server is shutting down", retry_after=limits.SECOND),
-            )
+            self._release(entry, Unavailable(text, retry_after=limits.SECOND))
         self._mailbox.clear()
 
     @property

@@ -471,6 +471,7 @@ class ShiftOffers(Mutation, frozen=True, kw_only=True):
     """Give pending offers back the time nobody could answer in (microseconds)."""
 
     gap: int
+    sids: tuple[str, ...]
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -20,7 +20,6 @@ from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock
 from flexcore.store.interface import (
     Commit,
-    CommitRefused,
     CommitRetry,
     CommitUnknown,
     Reader,
@@ -139,23 +138,33 @@ class Committer:
                 self._stall(error)
                 await self._sleep(wait)
                 wait = min(wait * 2, limits.COMMIT_RETRY_MAX)
-            except CommitUnknown:
-                log.exception("commit.unknown")
-                refused = self._settle_unknown(batch)
+            except Exception as error:  # noqa: BLE001 whatever it was, the store knows
+                self._stall(error)
+                refused = await self._settle_unknown(batch)
                 break
         self.commits += 1
         self._report(batch, refused)
         self._unstall()
 
-    def _settle_unknown(self, batch: list[Pending]) -> Mapping[str, Exception]:
-        """Ask the store which accounts' parts it has."""
+    async def _settle_unknown(self, batch: list[Pending]) -> Mapping[str, Exception]:
+        """Ask the store, until it answers, which accounts' parts it does not have."""
+        wait = limits.COMMIT_RETRY_FIRST
+        while True:
+            await self._sleep(wait)
+            try:
+                return self._unwritten(batch)
+            except Exception as error:  # noqa: BLE001 a disk that fails fails reads too
+                self._stall(error)
+                wait = min(wait * 2, limits.COMMIT_RETRY_MAX)
+
+    def _unwritten(self, batch: list[Pending]) -> Mapping[str, Exception]:
         last: dict[str, int] = {}
         for pending in batch:
             if pending.commit.change_set is not None:
                 sequence = pending.commit.change_set.last_sequence
                 last[pending.commit.account_sid] = sequence
         return {
-            pending.commit.account_sid: CommitRefused("the outcome was unknown")
+            pending.commit.account_sid: CommitUnknown("it turned out to be lost")
             for pending in batch
             if self._store.bounds(pending.commit.account_sid)[1]
             < last.get(pending.commit.account_sid, 1 << 62)
@@ -177,7 +186,7 @@ class Committer:
                 owner.refused(part, error)
 
     def _stall(self, error: Exception) -> None:
-        log.warning("commit.retry", error=str(error))
+        log.warning("commit.stalled", error=repr(error))
         if not self._stalled_since:
             self._stalled_since = self._clock.now()
             self._drained.set()
@@ -193,15 +202,23 @@ class Committer:
                 owner.resume(gap)
 
     async def _keep_house(self) -> None:
-        """Check-point, and give up what retention allows, a little at a time."""
-        await self._in_thread(self._store.checkpoint)
+        """Check-point, and give up what retention allows, a little at a time.
+
+        What fails here is tried again later; nobody waits for it.
+        """
         now = self._clock.now()
-        if now - self._cleaned < limits.CLEANUP_INTERVAL:
-            return
-        self._cleaned = now
-        for sid in list(self._owners):
-            clean_up = partial(self._store.clean_up, sid, self._owners[sid].epoch, now)
-            await self._in_thread(clean_up)
+        try:
+            await self._in_thread(self._store.checkpoint)
+            if now - self._cleaned < limits.CLEANUP_INTERVAL:
+                return
+            deleted = 0
+            for sid, owner in list(self._owners.items()):
+                clean_up = partial(self._store.clean_up, sid, owner.epoch, now)
+                deleted += await self._in_thread(clean_up)
+            if deleted < limits.CLEANUP_ROWS:  # else the next batch is followed by more
+                self._cleaned = now
+        except Exception as error:  # noqa: BLE001 the writer must outlive a full disk
+            log.warning("store.upkeep.failed", error=repr(error))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()

@@ -227,6 +227,10 @@ class Decider:
             raise
         try:
             self._match(decision)
+            rows = tuple(self.state.rows.get(row.sid, row) for row in rows)
+            commit = None
+            if not decision.empty():
+                commit = self._commit(decision, rows, request)
         except BaseException:
             # A bug of ours: rows go back, and the matcher follows from the rows.
             decision.undo()
@@ -234,10 +238,7 @@ class Decider:
             raise
         for sid in decision.touched:
             self.deadlines.follow(self.state.rows[sid])
-        rows = tuple(self.state.rows.get(row.sid, row) for row in rows)
-        if decision.empty():
-            return Decided(rows)
-        return Decided(rows, self._commit(decision, rows, request))
+        return Decided(rows, commit)
 
     def _match(self, decision: Decision) -> None:
         if decision.touched:
@@ -268,16 +269,26 @@ class Decider:
         """Decide the earliest deadline that has passed."""
         first = self.deadlines.first()
         assert first is not None
-        sid = first[1]
+        sid = first[2]
         decision = Decision(self.state, self.ids, now, cause=Cause.TIMER)
         row = self.state.rows.get(sid)
-        if isinstance(row, Reservation):
-            reservations.expire_reservation(decision, row)
-        elif isinstance(row, Task):
-            tasks.expire_task(decision, row)
+        try:
+            if isinstance(row, Reservation):
+                reservations.expire_reservation(decision, row)
+            elif isinstance(row, Task):
+                tasks.expire_task(decision, row)
+        except BaseException:
+            decision.undo()
+            raise
         if sid not in decision.touched:
             self.deadlines.forget(sid)
         return self._settle(decision, ())
+
+    def give_up_next(self) -> None:
+        """Forget the earliest deadline, which `expire_next` failed to decide."""
+        first = self.deadlines.first()
+        assert first is not None
+        self.deadlines.forget(first[2])
 
     def watermark(self, now: int) -> Decided:
         """Write down the time, so that a restart knows how long nobody could answer."""

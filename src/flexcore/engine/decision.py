@@ -198,6 +198,11 @@ class Decision:
             events=tuple(self._events),
             resources=rows,  # type: ignore[arg-type]  # every Row is a Resource
             answer=tuple(row.sid for row in answer),
+            beside=tuple(
+                row  # type: ignore[misc]  # likewise
+                for row in answer
+                if row.sid not in self.touched
+            ),
             subjects=subjects_of(rows),
         )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from flexcore import __version__
@@ -18,9 +18,15 @@ from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
 from flexcore.engine.decider import directory_handlers, handlers
 from flexcore.engine.directory import DIRECTORY_SID
-from flexcore.engine.port import CarrierAccount, Endpoint, ServerInfo, TailBatch
+from flexcore.engine.port import (
+    CarrierAccount,
+    DeadLetter,
+    Endpoint,
+    ServerInfo,
+    TailBatch,
+)
 from flexcore.engine.vault import Vault
-from flexcore.store.interface import Store
+from flexcore.store.interface import OutboxEntry, Store
 
 #: commands that are the directory's to decide
 _DIRECTORY = (c.CreateAccount, c.CreateKey, c.RevokeKey)
@@ -92,12 +98,14 @@ class Engine:
         for account in self._accounts.values():
             await account.close()
         await self._committer.close()
+        for account in self._accounts.values():
+            account.abandon()
         self._readers.shutdown()
 
     @property
     def empty(self) -> bool:
-        """Say whether this is the first start on this data."""
-        return next(self._directory.state.of_kind(AccountRow), None) is None
+        """Say whether nobody can use this data: no first start was ever finished."""
+        return next(self._directory.state.of_kind(Key), None) is None
 
     @property
     def _directory(self) -> Account:
@@ -139,11 +147,13 @@ class Engine:
         self, principal: c.Principal, command: c.Command
     ) -> c.Answer:
         answer = await self._directory.submit(principal, command)
-        if isinstance(command, c.CreateAccount) and not answer.repeated:
-            account = self._open(answer.rows[0].sid)
-            account.start()
-            who = c.Principal(account.sid, principal.actor)
-            await account.submit(who, c.CreateDefaults())
+        if isinstance(command, c.CreateAccount):
+            # Whoever repeats this may come after a crash between the two.
+            sid = answer.rows[0].sid
+            if sid not in self._accounts:
+                self._open(sid).start()
+            who = c.Principal(sid, principal.actor)
+            await self._accounts[sid].submit(who, c.CreateDefaults())
         return answer
 
     def tail(
@@ -220,6 +230,20 @@ class Engine:
             deduplicates=sender.deduplicates,
         )
 
+    def dead_letters(self, principal: c.Principal, limit: int) -> Sequence[DeadLetter]:
+        """Return what was given up or refused, newest first."""
+        found = self._store.dead_letters(principal.account_sid, limit)
+        letters = [
+            DeadLetter(
+                sid=row.sid if isinstance(row, OutboxEntry) else "",
+                channel_message_sid=row.channel_message_sid,
+                time=row.create_time if isinstance(row, OutboxEntry) else row.time,
+                reason=row.reason,
+            )
+            for row in found
+        ]
+        return sorted(letters, key=lambda letter: -letter.time)[:limit]
+
     def info(self, principal: c.Principal) -> ServerInfo:
         """Return what the server says about itself to this account."""
         account = self._account(principal.account_sid)
@@ -234,7 +258,7 @@ class Engine:
             start_time=self._started,
             data_version=int(facts["data_version"]),
             commits=self._committer.commits,
-            dead_letters=self._store.dead_letters(account.sid),
+            dead_letters=self._store.count_dead_letters(account.sid),
         )
 
     async def submit_as_account(self, account_sid: str, command: c.Command) -> c.Answer:
@@ -249,12 +273,27 @@ class Engine:
 
 
 async def first_start(engine: Engine) -> Key:
-    """Create the first account, its workspace and an operator's key."""
-    answer = await engine.submit(_OPERATOR, c.CreateAccount(friendly_name="default"))
-    create = c.CreateKey(
-        account_sid=answer.rows[0].sid, friendly_name="first", operator=True
-    )
-    answer = await engine.submit(_OPERATOR, create)
-    key = answer.rows[0]
+    """Return an operator's key, after creating what is missing up to it.
+
+    That is the first account and its workspace; a first start may have been cut short
+    anywhere.
+    """
+    directory = engine.accounts()[DIRECTORY_SID].state
+    create = c.CreateAccount(friendly_name="default")
+    accounts = sorted(directory.of_kind(AccountRow), key=lambda row: row.create_time)
+    if accounts:
+        sid = accounts[0].sid
+        await engine.submit(c.Principal(sid, "server"), c.CreateDefaults())
+    else:
+        sid = (await engine.submit(_OPERATOR, create)).rows[0].sid
+    keys = [
+        key
+        for key in directory.where(Key, "account_sid", sid)
+        if key.operator and not key.revoke_time
+    ]
+    if keys:
+        return min(keys, key=lambda key: key.create_time)
+    first = c.CreateKey(account_sid=sid, friendly_name="first", operator=True)
+    key = (await engine.submit(_OPERATOR, first)).rows[0]
     assert isinstance(key, Key)
     return key

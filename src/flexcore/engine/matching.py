@@ -92,11 +92,33 @@ class Desk:
     def match(self, now: int, limit: int) -> list[Offer]:
         """Return the offers that follow, and forget the handles of their tasks."""
         offers = []
-        for task, worker, candidates in self.router.match(now):
+        for task, worker, candidates in self.router.match(now, limit):
             task_sid = self._task_sids.pop(task)
             del self._tasks[task_sid]
             offers.append(Offer(task_sid, self._worker_sids[worker], candidates))
         return offers
+
+    def dump(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what the Router knows by sid: numbers go by who was named first."""
+        facts = self.router.dump()
+        sids = {number: sid for sid, number in self._numbers.items()}
+        queues: list[dict[str, Any]] = [
+            queue | {"queue": sids[queue["queue"]]} for queue in facts["queues"]
+        ]
+        workers = [
+            worker
+            | {
+                "channels": sorted((sids[c], *room) for c, *room in worker["channels"]),
+                "queues": sorted(sids[queue] for queue in worker["queues"]),
+            }
+            for worker in facts["workers"]
+        ]
+        tasks = [
+            task | {"queue": sids[task["queue"]], "channel": sids[task["channel"]]}
+            for task in facts["tasks"]
+        ]
+        queues.sort(key=lambda queue: queue["queue"])
+        return {"queues": queues, "workers": workers, "tasks": tasks}
 
 
 class Matching:
@@ -152,7 +174,7 @@ class Matching:
     def dump(self) -> list[Any]:
         """Return what the Routers know, equal for a live and a rebuilt matching."""
         return [
-            (sid, desk.router.dump())
+            (sid, desk.dump())
             for sid, desk in self.desks()
             if self._state.count(Worker, "workspace_sid", sid)
             or self._state.count(TaskQueue, "workspace_sid", sid)

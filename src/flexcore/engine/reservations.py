@@ -55,6 +55,7 @@ def offer(decision: Decision, found: Offer) -> Reservation:
             status=ReservationStatus.PENDING,
             deadline=decision.now + seconds * limits.SECOND,
             candidates=found.candidates,
+            order=decision.next_sequence,
         ),
         "reservation.created",
     )
@@ -111,17 +112,14 @@ def expire_reservation(decision: Decision, reservation: Reservation) -> None:
 
 
 def shift_offers(decision: Decision, command: ShiftOffers) -> Rows:
-    """Give every pending offer back the time in which nobody could answer."""
-    pending = [
-        row
-        for row in decision.state.of_kind(Reservation)
-        if row.status == ReservationStatus.PENDING
-    ]
+    """Give pending offers back the time in which nobody could answer."""
+    offers = (decision.state.find(sid, Reservation) for sid in command.sids)
     return tuple(
         decision.change(
             row, "reservation.extended", deadline=row.deadline + command.gap
         )
-        for row in pending
+        for row in offers
+        if row is not None and row.status == ReservationStatus.PENDING
     )
 
 

@@ -194,7 +194,7 @@ class State:
             for row in found:
                 if row.sid not in self.rows:
                     self.put(row)
-                    self.note(row)
+                    self._note(row, 0)
             if key in self.rows:
                 return
             found = None
@@ -204,30 +204,34 @@ class State:
 
     def note(self, row: Row) -> None:
         """Remember when the aggregate of a row was last written."""
+        self._note(row, self.stamp)
+
+    def _note(self, row: Row, stamp: int) -> None:
         field = ROOT_FIELD.get(type(row))
         if field is not None:
             root = getattr(row, field)
-            self._droppable[root] = self.stamp
+            # What is read does not make safe to drop what was written.
+            self._droppable[root] = max(stamp, self._droppable.get(root, 0))
             self._droppable.move_to_end(root)
 
     def shrink(self, durable: int, entries: int = limits.CACHE_ENTRIES) -> None:
-        """Drop the oldest cache entries that decision `durable` made safe to drop."""
+        """Drop the oldest cache entries that decision `durable` made safe to drop.
+
+        An aggregate that open work needs leaves the list and comes back with the decision
+        that ends the work, so that none is looked at twice: O(1) amortized.
+        """
         while len(self._lookups) > entries:
             key, (_, stamp) = next(iter(self._lookups.items()))
             if stamp > durable:
                 break
             del self._lookups[key]
-        kept = 0
-        while len(self._droppable) - kept > entries:
+        while len(self._droppable) > entries:
             root, stamp = next(iter(self._droppable.items()))
             if stamp > durable:
                 break
-            if self._pinned(root):
-                self._droppable.move_to_end(root)
-                kept += 1
-                continue
             del self._droppable[root]
-            self._drop_aggregate(root)
+            if not self._pinned(root):
+                self._drop_aggregate(root)
 
     def _drop_aggregate(self, root: str) -> None:
         row = self.rows.get(root)
@@ -237,6 +241,11 @@ class State:
             for member in self.where(kind, field, root):
                 self.drop(member.sid)
         self.drop(root)
+        if isinstance(row, Interaction):
+            # Nothing pins its conversation any more, and no decision need have said so.
+            conversation = self.find(row.conversation_sid, Conversation)
+            if conversation is not None:
+                self._note(conversation, 0)
 
     def _pinned(self, root: str) -> bool:
         """Say whether open work can touch this aggregate."""

@@ -24,11 +24,15 @@ def deadline_of(row: Row) -> int:
 
 
 class Deadlines:
-    """A sorted set of (time, sid), one per row that has a deadline."""
+    """A sorted set of (time, sequence, sid), one per row that has a deadline.
+
+    The sequence is that of the row's creation: of two that fall due at the same time the
+    older row comes first, a task before its offers.
+    """
 
     def __init__(self) -> None:
-        self._due: SortedSet[tuple[int, str]] = SortedSet()
-        self._by_sid: dict[str, int] = {}
+        self._due: SortedSet[tuple[int, int, str]] = SortedSet()
+        self._by_sid: dict[str, tuple[int, int, str]] = {}
         #: how many of them are offers waiting for an answer
         self.offers = 0
 
@@ -38,22 +42,29 @@ class Deadlines:
     def follow(self, row: Row) -> None:
         """Note the deadline a row has now; O(log n)."""
         after = deadline_of(row)
-        before = self._by_sid.get(row.sid, 0)
-        if before == after:
+        before = self._by_sid.get(row.sid)
+        if after == (before[0] if before else 0):
             return
         self.forget(row.sid)
         if after:
-            self._due.add((after, row.sid))
-            self._by_sid[row.sid] = after
+            assert isinstance(row, Reservation | Task)
+            order = row.sequence if isinstance(row, Task) else row.order
+            entry = (after, order, row.sid)
+            self._due.add(entry)
+            self._by_sid[row.sid] = entry
             self.offers += row.sid.startswith("WR")
 
     def forget(self, sid: str) -> None:
         """Drop a deadline that turned out to mean nothing."""
-        before = self._by_sid.pop(sid, 0)
+        before = self._by_sid.pop(sid, None)
         if before:
-            self._due.remove((before, sid))
+            self._due.remove(before)
             self.offers -= sid.startswith("WR")
 
-    def first(self) -> tuple[int, str] | None:
-        """Return the earliest (time, sid); O(1)."""
+    def offered(self) -> list[str]:
+        """Return the sids of offers waiting for an answer, the most urgent first."""
+        return [sid for _, _, sid in self._due if sid.startswith("WR")]
+
+    def first(self) -> tuple[int, int, str] | None:
+        """Return the earliest (time, sequence, sid); O(1)."""
         return self._due[0] if self._due else None

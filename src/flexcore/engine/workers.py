@@ -59,6 +59,10 @@ def update_worker(decision: Decision, command: UpdateWorker) -> Rows:
             _refuse_name(decision, renamed)
         worker = decision.change(worker, "worker.updated", friendly_name=name)
     worker = _update_attributes(decision, worker, command)
+    if command.reject_pending_reservations and command.activity is None:
+        raise InvalidArgument(
+            "reject_pending_reservations", "is only for a change of activity"
+        )
     if command.activity is not None:
         activity = resolve_activity(decision, worker.workspace_sid, command.activity)
         if command.reject_pending_reservations and activity.available:
@@ -73,7 +77,8 @@ def update_worker(decision: Decision, command: UpdateWorker) -> Rows:
 
 
 def _reject_pending(decision: Decision, worker: Worker) -> None:
-    for row in decision.state.where(Reservation, "open_worker_sid", worker.sid):
+    held = decision.state.where(Reservation, "open_worker_sid", worker.sid)
+    for row in sorted(held, key=lambda row: row.order):
         if row.status == ReservationStatus.PENDING:
             end_offer(decision, row, "reject", "rejected")
 

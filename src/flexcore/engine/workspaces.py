@@ -68,7 +68,10 @@ def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
 
 
 def create_defaults(decision: Decision, command: CreateDefaults) -> Rows:
-    """Create what a first start needs: one workspace ready to route."""
+    """Create what a first start needs, once: one workspace ready to route."""
+    there = next(decision.state.of_kind(Workspace), None)
+    if there is not None:
+        return (there,)
     (workspace,) = create_workspace(decision, CreateWorkspace(friendly_name="default"))
     _add_channel(decision, workspace.sid, "chat", "Chat")
     _add_channel(decision, workspace.sid, "sms", "SMS")

@@ -1,0 +1,336 @@
+"""Whether what an account's store holds is what the design promises.
+
+Reads everything twice over: the log as it was written, the tables as they are now, and
+the memory that would be built from them. For `flexcore check` and for the crash harness;
+nothing here changes anything, and every problem is a sentence.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from flexcore.domain import limits
+from flexcore.domain.errors import FlexcoreError
+from flexcore.domain.log import ChangeSet
+from flexcore.domain.model import (
+    Conversation,
+    Interaction,
+    InteractionChannel,
+    InteractionParticipant,
+    Invite,
+    Message,
+    Participant,
+    Receipt,
+    Reservation,
+    Row,
+    Sender,
+    Task,
+    Worker,
+    WorkerChannel,
+)
+from flexcore.domain.states import (
+    OPEN_RESERVATION,
+    RESERVATION,
+    ChannelStatus,
+    ConversationState,
+    InviteStatus,
+    ParticipantStatus,
+    ReservationStatus,
+    TaskStatus,
+)
+from flexcore.engine.decision import pair_key
+from flexcore.engine.matching import Matching
+from flexcore.engine.recovery import recovered
+from flexcore.engine.state import State
+from flexcore.engine.timers import deadline_of
+from flexcore.store.interface import Found, Recovery, Store, StoreCorrupt
+
+Problems = Iterator[str]
+
+#: the status of a task that follows from that of its one open reservation
+_TASK_STATUS: Mapping[StrEnum, TaskStatus] = {
+    ReservationStatus.PENDING: TaskStatus.RESERVED,
+    ReservationStatus.ACCEPTED: TaskStatus.ASSIGNED,
+    ReservationStatus.WRAPPING: TaskStatus.WRAPPING,
+}
+
+
+def check_account(store: Store, account_sid: str) -> list[str]:
+    """Return what is wrong with an account, one text each; reads all of its data."""
+    problems: list[str] = []
+    log = _Log(store, account_sid)
+    found = store.recover(account_sid)
+    state = recovered(account_sid, found)
+    for part in (
+        log.problems(),
+        _rows_problems(store, log, state),
+        _recovery_problems(store, log, found),
+        _conversation_problems(store, account_sid),
+        _task_problems(state),
+        _interaction_problems(state),
+        _matching_problems(state),
+    ):
+        try:
+            problems += part
+        except (StoreCorrupt, FlexcoreError, AssertionError, KeyError) as error:
+            problems.append(f"{type(error).__name__}: {error}")
+    return problems
+
+
+class _Log:
+    """The log read from its floor to its end, and what its rows come to."""
+
+    def __init__(self, store: Store, account_sid: str) -> None:
+        self._store = store
+        self._account_sid = account_sid
+        self.floor, self.head = store.bounds(account_sid)
+        #: every row the log still tells of, as it was told of last
+        self.state = State(account_sid)
+        self.time = 0
+        self._subjects: dict[str, list[int]] = {}
+        self._accepted: Counter[str] = Counter()
+
+    @property
+    def whole(self) -> bool:
+        """Say whether it reaches back to the beginning."""
+        return self.floor == 0
+
+    def problems(self) -> Problems:
+        """Read it once; then check that narrow streams find the same."""
+        position = self.floor
+        while position < self.head:
+            found = self._read(position, "")
+            if not found:
+                yield f"the log ends at {position}, its head is {self.head}"
+                break
+            for change_set in found:
+                yield from self._change_set_problems(change_set)
+                position = change_set.last_sequence
+        for subject, sequences in sorted(self._subjects.items()):
+            if self._narrow(subject) != sequences:
+                yield f"the narrow log of {subject} differs from the whole log"
+
+    def _read(self, after: int, subject: str) -> list[ChangeSet]:
+        most = limits.LOG_READ_BYTES
+        return list(self._store.read_log(self._account_sid, after, subject, most))
+
+    def _narrow(self, subject: str) -> list[int]:
+        sequences: list[int] = []
+        position = self.floor
+        while found := self._read(position, subject):
+            sequences += [change_set.last_sequence for change_set in found]
+            position = sequences[-1]
+        return sequences
+
+    def _change_set_problems(self, change_set: ChangeSet) -> Problems:
+        name = f"change set {change_set.first_sequence} to {change_set.last_sequence}"
+        count = change_set.last_sequence - change_set.first_sequence + 1
+        if count != len(change_set.events):
+            yield f"{name} holds {len(change_set.events)} events"
+        if change_set.time < self.time:
+            yield f"{name} is older than the one before it"
+        self.time = max(self.time, change_set.time)
+        for subject in change_set.subjects:
+            self._subjects.setdefault(subject, []).append(change_set.last_sequence)
+        for row in change_set.resources:
+            yield from _step_problems(name, self.state.put(row), row)
+        yield from self._event_problems(name, change_set)
+
+    def _event_problems(self, name: str, change_set: ChangeSet) -> Problems:
+        rows = change_set.rows()
+        for event in change_set.events:
+            if event.sid not in rows:
+                yield f"{name} tells of {event.sid} and does not hold it"
+            elif event.type == "reservation.accepted":
+                self._accepted[event.sid] += 1
+                if self._accepted[event.sid] > 1:
+                    yield f"{event.sid} was accepted twice"
+            elif event.type == "reservation.created" and self.whole:
+                yield from self._capacity_problems(event.sid)
+
+    def _capacity_problems(self, sid: str) -> Problems:
+        """Check that who was offered a task had room for it."""
+        offer = self.state.need(sid, Reservation)
+        held = sum(
+            row.task_channel_sid == offer.task_channel_sid
+            for row in self.state.where(
+                Reservation, "open_worker_sid", offer.worker_sid
+            )
+        )
+        room = sum(
+            row.configured_capacity
+            for row in self.state.where(WorkerChannel, "worker_sid", offer.worker_sid)
+            if row.task_channel_sid == offer.task_channel_sid
+        )
+        if held > room:
+            yield f"{sid} is number {held} of {offer.worker_sid}, who has room for {room}"
+
+
+def _step_problems(name: str, before: Row | None, row: Row) -> Problems:
+    """Check that a row's versions grow, and that a reservation goes an allowed way."""
+    if before is None:
+        return
+    if before.version >= row.version:
+        yield f"{name} takes {row.sid} from version {before.version} to {row.version}"
+    if not isinstance(row, Reservation) or not isinstance(before, Reservation):
+        return
+    if row.status not in _reachable(before.status):
+        yield f"{name} takes {row.sid} from {before.status} to {row.status}"
+
+
+def _reachable(status: StrEnum) -> set[StrEnum]:
+    """Return where a reservation can be some steps later, staying included."""
+    found = {status}
+    for after in RESERVATION[status].values():
+        found |= _reachable(after)
+    return found
+
+
+# --- the tables ------------------------------------------------------------------------
+
+
+def _rows_problems(store: Store, log: _Log, state: State) -> Problems:
+    """Check that the tables hold what the log comes to."""
+    told = log.state.rows
+    seen: set[str] = set()
+    for sid in told:
+        if sid in seen:
+            continue
+        for row in _aggregate(store, state.account_sid, sid):
+            seen.add(row.sid)
+            if row.sid in told and told[row.sid] != row:
+                yield f"{row.sid} differs between its table and the log"
+            if row.sid not in told and log.whole:
+                yield f"{row.sid} is in its table and not in the log"
+        if sid not in seen:
+            yield f"{sid} is in the log and not in its table"
+
+
+def _recovery_problems(store: Store, log: _Log, found: Recovery) -> Problems:
+    """Check what memory would begin with: position, time, side effects."""
+    if found.head_sequence != log.head:
+        yield f"recovery begins at {found.head_sequence}, the log ends at {log.head}"
+    if found.watermark < log.time:
+        yield f"the watermark {found.watermark} is below the log's time {log.time}"
+    rows = {row.sid: row for row in found.rows}
+    for sid, row in rows.items():
+        if log.whole and log.state.rows.get(sid) != row:
+            yield f"recovered {sid} differs from the log"
+    for entry in found.outbox:
+        account_sid = log.state.account_sid
+        receipts = _aggregate(store, account_sid, entry.receipt_sid)
+        if not any(isinstance(row, Receipt) for row in receipts):
+            yield f"{entry.sid} is for receipt {entry.receipt_sid}, which does not exist"
+        if not isinstance(rows.get(entry.sender_sid), Sender):
+            yield f"{entry.sid} is for sender {entry.sender_sid}, which does not exist"
+
+
+def _conversation_problems(store: Store, account_sid: str) -> Problems:
+    """Check messages and pairs of every conversation there ever was."""
+    for row in _all(store, account_sid, Conversation, {}):
+        assert isinstance(row, Conversation)
+        where = {"conversation_sid": row.sid}
+        messages = _all(store, account_sid, Message, where)
+        indexes = [m.index for m in messages if isinstance(m, Message)]
+        if indexes != list(range(row.message_count)):
+            yield f"{row.sid} counts {row.message_count} messages and has {indexes}"
+        yield from _pair_problems(store, account_sid, row)
+
+
+def _pair_problems(store: Store, account_sid: str, row: Conversation) -> Problems:
+    """Check that pairs are bound to a conversation while their address takes part."""
+    rows = _aggregate(store, account_sid, row.sid)
+    members = [m for m in rows if isinstance(m, Participant) and m.address]
+    active = row.state == ConversationState.ACTIVE
+    present = {
+        (m.address, m.proxy_address) for m in members if active and not m.remove_time
+    }
+    for pair in {(m.address, m.proxy_address) for m in members}:
+        bound = _fetch(store, account_sid, pair_key(*pair)) == row.sid
+        if bound != (pair in present):
+            yield f"{pair} is {'' if bound else 'not '}bound to {row.sid}"
+
+
+def _all(
+    store: Store, account_sid: str, kind: type[Row], where: Mapping[str, str]
+) -> Iterator[Row]:
+    after: tuple[int, str] | None = None
+    while page := store.list(account_sid, kind, where, after, limits.PAGE_SIZE_MAX):
+        yield from page
+        last = page[-1]
+        place = last.index if isinstance(last, Message) else last.create_time
+        after = (place, last.sid)
+
+
+def _aggregate(store: Store, account_sid: str, sid: str) -> list[Row]:
+    found = _fetch(store, account_sid, sid)
+    return found if isinstance(found, list) else []
+
+
+def _fetch(store: Store, account_sid: str, key: str) -> Found:
+    delivered: list[Found] = []
+    store.fetch(account_sid, key, lambda _, found: delivered.append(found))
+    return delivered[0]
+
+
+# --- what memory begins with -----------------------------------------------------------
+
+
+def _task_problems(state: State) -> Problems:
+    """Check tasks against their offers, and that nothing waits for ever."""
+    for task in state.of_kind(Task):
+        rows = state.where(Reservation, "task_sid", task.sid)
+        held = [row for row in rows if row.status in OPEN_RESERVATION]
+        if len(held) > 1:
+            yield f"{task.sid} is held by {', '.join(row.sid for row in held)}"
+        follows = _TASK_STATUS[held[0].status] if held else TaskStatus.PENDING
+        if task.status != follows:
+            yield f"{task.sid} is {task.status}, its reservations make it {follows}"
+        waits = task.status in (TaskStatus.PENDING, TaskStatus.RESERVED)
+        if waits and not deadline_of(task):
+            yield f"{task.sid} is {task.status} without a deadline"
+    for row in state.of_kind(Reservation):
+        if state.find(row.task_sid, Task) is None:
+            yield f"{row.sid} is {row.status}, its task {row.task_sid} is not open"
+        if state.find(row.worker_sid, Worker) is None:
+            yield f"{row.sid} is held by {row.worker_sid}, who does not exist"
+        if row.status == ReservationStatus.PENDING and not deadline_of(row):
+            yield f"{row.sid} is pending without a deadline"
+
+
+def _interaction_problems(state: State) -> Problems:
+    """Check that every open channel has an agent or somebody invited."""
+    for channel in state.of_kind(InteractionChannel):
+        if channel.status != ChannelStatus.ACTIVE:
+            continue
+        conversation = state.need(channel.conversation_sid, Conversation)
+        if conversation.state != ConversationState.ACTIVE:
+            yield f"{channel.sid} is open, its conversation {conversation.sid} is not"
+        if conversation.channel_sid != channel.sid:
+            yield f"{channel.sid} is open, {conversation.sid} does not name it"
+        interaction = state.need(channel.interaction_sid, Interaction)
+        if not _attended(state, interaction):
+            yield f"nobody attends to {interaction.sid}, and nobody is invited"
+
+
+def _attended(state: State, interaction: Interaction) -> bool:
+    waiting = (InviteStatus.PENDING, InviteStatus.OFFERED)
+    for invite in state.where(Invite, "interaction_sid", interaction.sid):
+        if invite.status in waiting and state.find(invite.task_sid, Task):
+            return True
+    rows = state.where(InteractionParticipant, "interaction_sid", interaction.sid)
+    return any(
+        row.type == "agent" and row.status == ParticipantStatus.JOINED for row in rows
+    )
+
+
+def _matching_problems(state: State) -> Problems:
+    """Check the matcher that would be built, twice over."""
+    matching = Matching.rebuilt(state)
+    for workspace_sid, desk in matching.desks():
+        try:
+            desk.router.check()
+        except AssertionError as error:
+            yield f"the router of {workspace_sid}: {error}"
+    if matching.dump() != Matching.rebuilt(state).dump():
+        yield "two matchers built from the same rows differ"
