@@ -185,7 +185,7 @@ async def test_malformed_number_is_kept_as_a_dead_letter_and_changes_nothing(
     assert entry.state == InboxState.DEAD
     assert "+1555abc is not a phone number" in entry.reason
     assert entry.form == b"Body=hello"
-    (letter,) = desk.engine.dead_letters(desk.principal, 10)
+    (letter,) = desk.engine.dead_letters(desk.principal, None, 10)
     assert letter.channel_message_sid == "SM1"
 
 

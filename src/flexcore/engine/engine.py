@@ -230,9 +230,12 @@ class Engine:
             deduplicates=sender.deduplicates,
         )
 
-    def dead_letters(self, principal: c.Principal, limit: int) -> Sequence[DeadLetter]:
+    def dead_letters(
+        self, principal: c.Principal, before: tuple[int, str] | None, limit: int
+    ) -> Sequence[DeadLetter]:
         """Return what was given up or refused, newest first."""
-        found = self._store.dead_letters(principal.account_sid, limit)
+        end = before or (self._clock.now() + 1, "")
+        found = self._store.dead_letters(principal.account_sid, end, limit)
         letters = [
             DeadLetter(
                 sid=row.sid if isinstance(row, OutboxEntry) else "",
@@ -242,7 +245,7 @@ class Engine:
             )
             for row in found
         ]
-        return sorted(letters, key=lambda letter: -letter.time)[:limit]
+        return sorted(letters, key=lambda letter: letter.place, reverse=True)[:limit]
 
     def info(self, principal: c.Principal) -> ServerInfo:
         """Return what the server says about itself to this account."""

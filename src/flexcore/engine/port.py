@@ -110,6 +110,11 @@ class DeadLetter(msgspec.Struct, frozen=True):
     time: int
     reason: str
 
+    @property
+    def place(self) -> tuple[int, str]:
+        """What dead letters are ordered by."""
+        return self.time, self.sid or self.channel_message_sid
+
 
 class ServerInfo(msgspec.Struct, frozen=True):
     """What a server says about itself."""
@@ -175,8 +180,13 @@ class Port(Protocol):
         """Return where and as whom a sender's messages leave; NotFound otherwise."""
         ...
 
-    def dead_letters(self, principal: Principal, limit: int) -> Sequence[DeadLetter]:
-        """Return what was given up or refused, newest first."""
+    def dead_letters(
+        self, principal: Principal, before: tuple[int, str] | None, limit: int
+    ) -> Sequence[DeadLetter]:
+        """Return what was given up or refused, newest first.
+
+        `before` is the place of the last one of the page before.
+        """
         ...
 
     def info(self, principal: Principal) -> ServerInfo:

@@ -7,9 +7,9 @@ import grpc
 from flexcore.domain.model import AddressConfiguration, Sender
 from flexcore.engine import commands
 from flexcore.engine.port import Port
-from flexcore.services.convert_channel import AUTO_CREATION_TEXT
+from flexcore.services.convert_channel import AUTO_CREATION_TEXT, dead_letter_to_proto
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
-from flexcore.services.paging import list_page
+from flexcore.services.paging import dead_letter_page, list_page
 from flexcore.services.session import caller
 from flexcore.v1 import channel_service_pb2 as pb
 from flexcore.v1 import channel_service_pb2_grpc
@@ -122,3 +122,20 @@ class ChannelService(channel_service_pb2_grpc.ChannelServiceServicer):
         )
         answer = await self._port.submit(caller(), command)
         return answer_to_proto(pb.UpdateSenderResponse(), answer)
+
+    async def ListDeadLetters(
+        self, request: pb.ListDeadLettersRequest, context: Context
+    ) -> pb.ListDeadLettersResponse:
+        letters, token = dead_letter_page(self._port, request)
+        return pb.ListDeadLettersResponse(
+            dead_letters=map(dead_letter_to_proto, letters), next_page_token=token
+        )
+
+    async def ReplayDeadLetter(
+        self, request: pb.ReplayDeadLetterRequest, context: Context
+    ) -> pb.ReplayDeadLetterResponse:
+        command = commands.ReplayDeadLetter(
+            request_id=request.request_id, sid=request.sid
+        )
+        answer = await self._port.submit(caller(), command)
+        return answer_to_proto(pb.ReplayDeadLetterResponse(), answer)

@@ -1,6 +1,7 @@
 """Address configurations and senders as protos; secrets are never among them."""
 
 from flexcore.domain.model import AddressConfiguration, Sender
+from flexcore.engine.port import DeadLetter
 from flexcore.services.convert import seconds_to_proto, texts, time_to_proto
 from flexcore.v1 import channel_pb2
 
@@ -50,4 +51,14 @@ def sender_to_proto(row: Sender) -> channel_pb2.Sender:
         deduplicates=row.deduplicates,
         inbound_url=inbound_url,
         status_url=f"{inbound_url}/status",
+    )
+
+
+def dead_letter_to_proto(letter: DeadLetter) -> channel_pb2.DeadLetter:
+    """Convert a dead letter."""
+    return channel_pb2.DeadLetter(
+        sid=letter.sid,
+        channel_message_sid=letter.channel_message_sid,
+        create_time=time_to_proto(letter.time),
+        reason=letter.reason,
     )

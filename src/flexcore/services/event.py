@@ -5,12 +5,12 @@ from typing import Any
 
 import grpc
 
-from flexcore.domain.errors import OutOfRange, Reason
+from flexcore.domain.errors import OutOfRange
 from flexcore.domain.log import ChangeSet
 from flexcore.engine.port import Port, TailBatch
 from flexcore.services.convert_event import change_set_to_proto
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Position, Stream
+from flexcore.services.streams import Position, Stream, close_tail
 from flexcore.v1 import event_pb2, event_service_pb2_grpc
 from flexcore.v1 import event_service_pb2 as pb
 
@@ -50,15 +50,20 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
     async def _oldest(self) -> AsyncIterator[TailBatch]:
         """Yield from the oldest change set held; clean-up may move it meanwhile."""
-        after = 0
+        after, begun = 0, False
         while True:
+            tail = self._port.tail(caller(), after)
             try:
-                async for batch in self._port.tail(caller(), after):
+                async for batch in tail:
+                    begun = True
                     yield batch
             except OutOfRange as refusal:
                 floor = int(refusal.metadata.get("floor", 0))
-                if refusal.reason is not Reason.TOKEN_BELOW_FLOOR or floor <= after:
+                # Once begun, going on at the floor would be a silent gap.
+                if begun or floor <= after:
                     raise
                 after = floor
             else:
                 return
+            finally:
+                await close_tail(tail)

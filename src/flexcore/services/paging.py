@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.ids import fingerprint
 from flexcore.domain.model import Row
 from flexcore.engine.commands import Page, Principal
-from flexcore.engine.port import Port
+from flexcore.engine.port import DeadLetter, Port
 from flexcore.services.session import caller
 
 
@@ -50,6 +50,17 @@ async def list_page(
     size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
     page = await port.list(principal, kind, where, after, size)
     return page, write_token(digest, *page.after) if page.after else ""
+
+
+def dead_letter_page(port: Port, request: Any) -> tuple[Sequence[DeadLetter], str]:
+    """Read a page of dead letters; return it with the token of the next one."""
+    principal = caller()
+    digest = fingerprint(_encode((principal.account_sid, "dead letters")))
+    before = read_token(request.page_token, digest) if request.page_token else None
+    size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
+    letters = port.dead_letters(principal, before, size + 1)
+    page = letters[:size]
+    return page, write_token(digest, *page[-1].place) if len(letters) > size else ""
 
 
 def write_token(of: bytes, key: int, sid: str) -> str:

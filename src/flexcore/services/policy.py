@@ -54,7 +54,7 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
         Access.KEY: """
             CreateAddressConfiguration GetAddressConfiguration
             ListAddressConfigurations UpdateAddressConfiguration CreateSender GetSender
-            ListSenders UpdateSender
+            ListSenders UpdateSender ListDeadLetters ReplayDeadLetter
         """,
     },
     "EventService": {Access.KEY: "WatchEvents"},

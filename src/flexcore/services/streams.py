@@ -55,6 +55,13 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Position).decode
 
 
+async def close_tail(tail: AsyncIterator[TailBatch]) -> None:
+    """Let a tail go; left to the garbage collector, its cursor would stay a while."""
+    close = getattr(tail, "aclose", None)
+    if close is not None:
+        await close()
+
+
 class Stream(Generic[E, R]):
     """One open stream, from its position to its end.
 
@@ -102,10 +109,7 @@ class Stream(Generic[E, R]):
                     await self._add(change_set)
                 await self._end_batch(batch)
         finally:
-            # Left to the garbage collector, its cursor would stay in the tail.
-            close = getattr(tail, "aclose", None)
-            if close is not None:
-                await close()
+            await close_tail(tail)
 
     async def _add(self, change_set: ChangeSet) -> None:
         events = self._show(change_set)

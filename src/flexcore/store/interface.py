@@ -214,9 +214,12 @@ class Reader(Protocol):
         ...
 
     def dead_letters(
-        self, account_sid: str, limit: int
+        self, account_sid: str, before: tuple[int, str], limit: int
     ) -> Sequence[OutboxEntry | InboxEntry]:
-        """Return what was given up or refused, up to `limit` of each, newest first."""
+        """Return what was given up or refused, up to `limit` of each, newest first.
+
+        `before` is a time and the sid or carrier's name that comes after them.
+        """
         ...
 
     def count_dead_letters(self, account_sid: str) -> int:

@@ -121,10 +121,13 @@ class SqliteStore:
         return self._reader.list(account_sid, kind, where, after, limit)
 
     def dead_letters(
-        self, account_sid: str, limit: int
+        self, account_sid: str, before: tuple[int, str], limit: int
     ) -> Sequence[OutboxEntry | InboxEntry]:
-        """Return what was given up or refused, up to `limit` of each, newest first."""
-        return self._fetcher.dead_letters(account_sid, limit)
+        """Return what was given up or refused, up to `limit` of each, newest first.
+
+        `before` is a time and the sid or carrier's name that comes after them.
+        """
+        return self._fetcher.dead_letters(account_sid, before, limit)
 
     def count_dead_letters(self, account_sid: str) -> int:
         """Return how many dead letters there are."""

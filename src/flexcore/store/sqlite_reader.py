@@ -82,11 +82,14 @@ class SqliteFetcher:
         return floor, head
 
     def dead_letters(
-        self, account_sid: str, limit: int
+        self, account_sid: str, before: tuple[int, str], limit: int
     ) -> Sequence[OutboxEntry | InboxEntry]:
-        """Return what was given up or refused, up to `limit` of each, newest first."""
-        given_up = self._select("list_outbox_dead", account_sid, limit)
-        refused = self._select("list_inbox_dead", account_sid, limit)
+        """Return what was given up or refused, up to `limit` of each, newest first.
+
+        `before` is a time and the sid or carrier's name that comes after them.
+        """
+        given_up = self._select("list_outbox_dead", account_sid, *before, limit)
+        refused = self._select("list_inbox_dead", account_sid, *before, limit)
         names = InboxEntry.__struct_fields__
         return [
             *(decode_outbox(body) for (body,) in given_up),

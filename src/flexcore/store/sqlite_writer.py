@@ -211,7 +211,15 @@ class SqliteWriter:
                 continue
             body = encode_outbox(entry)
             living.append(
-                (account_sid, sid, entry.state, entry.pair, entry.sequence, body)
+                (
+                    account_sid,
+                    sid,
+                    entry.state,
+                    entry.pair,
+                    entry.sequence,
+                    entry.create_time,
+                    body,
+                )
             )
         self._run_many("upsert_outbox", living)
         self._run_many("delete_outbox", done)

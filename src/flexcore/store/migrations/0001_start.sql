@@ -64,7 +64,8 @@ CREATE TABLE inbox (
 
 CREATE INDEX inbox_time ON inbox (account, time);
 
-CREATE INDEX inbox_dead ON inbox (account, time) WHERE state = 'dead';
+CREATE INDEX inbox_dead ON inbox (account, time, channel_message_sid)
+WHERE state = 'dead';
 
 CREATE TABLE outbox (
   account TEXT NOT NULL,
@@ -72,6 +73,7 @@ CREATE TABLE outbox (
   state TEXT NOT NULL,
   pair TEXT NOT NULL,
   sequence INTEGER NOT NULL,
+  create_time INTEGER NOT NULL,
   body BLOB NOT NULL,
   PRIMARY KEY (account, sid)
 ) STRICT;
@@ -79,7 +81,7 @@ CREATE TABLE outbox (
 -- Dead letters stay and may be many; recovery reads the living.
 CREATE INDEX outbox_living ON outbox (account, pair, sequence) WHERE state <> 'dead';
 
-CREATE INDEX outbox_dead ON outbox (account, sequence) WHERE state = 'dead';
+CREATE INDEX outbox_dead ON outbox (account, create_time, sid) WHERE state = 'dead';
 
 CREATE TABLE account (
   account TEXT NOT NULL,

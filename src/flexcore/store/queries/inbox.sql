@@ -13,7 +13,8 @@ DELETE FROM inbox WHERE rowid IN (
 
 -- list_inbox_dead -- inbound webhooks that were refused, the newest first
 SELECT endpoint_id, channel_message_sid, time, state, reason, form FROM inbox
-WHERE account = ?1 AND state = 'dead' ORDER BY time DESC LIMIT ?2;
+WHERE account = ?1 AND state = 'dead' AND (time, channel_message_sid) < (?2, ?3)
+ORDER BY time DESC, channel_message_sid DESC LIMIT ?4;
 
 -- count_inbox_dead -- how many inbound webhooks were refused
 SELECT count(*) FROM inbox WHERE account = ?1 AND state = 'dead';

@@ -1,6 +1,6 @@
 -- upsert_outbox -- write a side effect on its way out
-INSERT INTO outbox (account, sid, state, pair, sequence, body)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO outbox (account, sid, state, pair, sequence, create_time, body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (account, sid) DO UPDATE SET
   state = excluded.state,
   body = excluded.body;
@@ -15,8 +15,9 @@ SELECT body FROM outbox WHERE account = ?1 AND sid = ?2;
 SELECT body FROM outbox WHERE account = ?1 AND state <> 'dead' ORDER BY pair, sequence;
 
 -- list_outbox_dead -- side effects that were given up, the newest first
-SELECT body FROM outbox WHERE account = ?1 AND state = 'dead'
-ORDER BY sequence DESC LIMIT ?2;
+SELECT body FROM outbox
+WHERE account = ?1 AND state = 'dead' AND (create_time, sid) < (?2, ?3)
+ORDER BY create_time DESC, sid DESC LIMIT ?4;
 
 -- count_outbox_dead -- how many side effects were given up
 SELECT count(*) FROM outbox WHERE account = ?1 AND state = 'dead';

@@ -1,0 +1,234 @@
+"""Streams that resume: they go on after their server or the network went away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from flexcore.client.errors import error_reason
+from flexcore.domain import limits
+from flexcore.v1 import (
+    conversation_pb2,
+    conversation_service_pb2,
+    routing_pb2,
+    routing_service_pb2,
+    workspace_pb2,
+)
+
+if TYPE_CHECKING:
+    from flexcore.client import Client
+
+#: a stream that is silent for this long is dead: heartbeats come three times as often
+SILENCE_SECONDS: Final = 3 * limits.HEARTBEAT_INTERVAL / limits.SECOND
+#: a reconnect waits a random part of this, which doubles with each attempt in a row
+BACKOFF_SECONDS: Final = 0.2
+BACKOFF_SECONDS_MAX: Final = 10.0
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationEvent:
+    """One thing that happened to a worker, or, with `snapshot`, how things stood.
+
+    A snapshot's events have the type of what led there, and no sequence.
+    """
+
+    type: str
+    reservation: routing_pb2.Reservation | None = None
+    task: routing_pb2.Task | None = None
+    worker: workspace_pb2.Worker | None = None
+    worker_channel: workspace_pb2.WorkerChannel | None = None
+    sequence: int = 0
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEvent:
+    """One message; with `snapshot`, it was there when the stream began."""
+
+    message: conversation_pb2.Message
+    sequence: int = 0
+    snapshot: bool = False
+
+
+class _Resuming(Generic[R, T]):
+    """A stream that goes on after its server or the network went away.
+
+    Iterate once. Events come in order and none twice; after `missed` grows, what
+    happened meanwhile is lost and the next events are a new snapshot.
+    """
+
+    def __init__(self, client: "Client", resume_token: str) -> None:
+        self._client = client
+        #: everything up to here was yielded; a later stream can go on from it
+        self.resume_token = resume_token
+        #: how often the stream was opened again
+        self.resumed = 0
+        #: how often the server no longer held what came after the token
+        self.missed = 0
+        self._sequence = 0
+        self._ended = False
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    def _read(self, response: R) -> AsyncIterator[T]:
+        raise NotImplementedError
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        failures = 0
+        while True:
+            call = self._open()
+            try:
+                while (response := await _next(call)) is not None:
+                    failures = 0
+                    async for event in self._read(response):
+                        yield event
+                    self.resume_token = response.resume_token
+                    if self._ended:
+                        return
+            except grpc.aio.AioRpcError as error:
+                self._recover(error)
+            finally:
+                # An abandoned call is neither canceled nor collected by itself.
+                call.cancel()
+            self.resumed += 1
+            most = min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_SECONDS_MAX)
+            failures += 1
+            await asyncio.sleep(most * self._client.fraction())
+
+    def _recover(self, error: grpc.aio.AioRpcError) -> None:
+        """Return if opening the stream again makes sense, else raise."""
+        if error.code() is grpc.StatusCode.OUT_OF_RANGE:
+            self.missed += 1
+            self.resume_token = ""
+            self._sequence = 0
+        elif error_reason(error) == "READER_BEHIND":
+            return
+        elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise error
+
+    def _fresh(self, events: Sequence[Any]) -> list[Any]:
+        """Return the events that were not yielded before."""
+        fresh = [event for event in events if event.sequence > self._sequence]
+        if fresh:
+            self._sequence = fresh[-1].sequence
+        return fresh
+
+
+class Reservations(
+    _Resuming[routing_service_pb2.StreamReservationsResponse, ReservationEvent]
+):
+    """What happens to a worker; begins with the reservations that are open."""
+
+    def __init__(self, client: "Client", worker_sid: str, resume_token: str) -> None:
+        super().__init__(client, resume_token)
+        self._worker_sid = worker_sid
+
+    def _open(self) -> Any:
+        return self._client.routing.StreamReservations(
+            worker_sid=self._worker_sid, resume_token=self.resume_token
+        )
+
+    async def _read(
+        self, response: routing_service_pb2.StreamReservationsResponse
+    ) -> AsyncIterator[ReservationEvent]:
+        snapshot = response.snapshot
+        for reservation, task in zip(
+            snapshot.reservations, snapshot.tasks, strict=True
+        ):
+            yield ReservationEvent(
+                type=_LED_TO[reservation.status],
+                reservation=reservation,
+                task=task,
+                snapshot=True,
+            )
+        for event in self._fresh(response.events):
+            yield ReservationEvent(
+                type=event.type,
+                reservation=_given(event, "reservation"),
+                task=_given(event, "task"),
+                worker=_given(event, "worker"),
+                worker_channel=_given(event, "worker_channel"),
+                sequence=event.sequence,
+            )
+
+
+class Messages(
+    _Resuming[conversation_service_pb2.WatchConversationResponse, MessageEvent]
+):
+    """What is said in a conversation; begins with what was said before."""
+
+    def __init__(
+        self, client: "Client", conversation_sid: str, resume_token: str
+    ) -> None:
+        super().__init__(client, resume_token)
+        self._conversation_sid = conversation_sid
+        self._index = -1
+
+    def _open(self) -> Any:
+        return self._client.conversation.WatchConversation(
+            conversation_sid=self._conversation_sid, resume_token=self.resume_token
+        )
+
+    async def _read(
+        self, response: conversation_service_pb2.WatchConversationResponse
+    ) -> AsyncIterator[MessageEvent]:
+        if response.HasField("snapshot"):
+            self._see(response.snapshot.conversation)
+            async for message in self._said():
+                self._index = message.index
+                yield MessageEvent(message, snapshot=True)
+        for event in self._fresh(response.events):
+            if event.HasField("conversation"):
+                self._see(event.conversation)
+            # What was listed after the snapshot comes as an event too.
+            if event.HasField("message") and event.message.index > self._index:
+                self._index = event.message.index
+                yield MessageEvent(event.message, sequence=event.sequence)
+
+    async def _said(self) -> AsyncIterator[conversation_pb2.Message]:
+        token = ""
+        first: Mapping[str, int] = (
+            {"after_index": self._index} if self._index >= 0 else {}
+        )
+        while True:
+            page = await self._client.conversation.ListMessages(
+                conversation_sid=self._conversation_sid, page_token=token, **first
+            )
+            for message in page.messages:
+                yield message
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _see(self, conversation: conversation_pb2.Conversation) -> None:
+        closed = conversation_pb2.CONVERSATION_STATE_CLOSED
+        self._ended = conversation.state == closed
+
+
+#: the type of the event that led to the status of an open reservation
+_LED_TO: Final[Mapping[int, str]] = {
+    routing_pb2.RESERVATION_STATUS_PENDING: "reservation.created",
+    routing_pb2.RESERVATION_STATUS_ACCEPTED: "reservation.accepted",
+    routing_pb2.RESERVATION_STATUS_WRAPPING: "reservation.wrapup",
+}
+
+
+async def _next(call: Any) -> Any:
+    """Return the next message of a stream; None at its end or when it is silent."""
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            response = await call.read()
+    except TimeoutError:
+        return None
+    return None if response is grpc.aio.EOF else response
+
+
+def _given(message: Message, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None

@@ -1,0 +1,48 @@
+"""What a refused call tells its caller, unpacked."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+
+@dataclass
+class Refusal:
+    code: str
+    text: str
+    reason: str = ""
+    domain: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    #: what is wrong, by field
+    fields: dict[str, str] = field(default_factory=dict)
+    retry: bool = False
+
+    def __iter__(self) -> Any:
+        return iter((self.code, self.reason))
+
+
+async def refusal(call: Awaitable[Any]) -> Refusal:
+    """Await a call that must fail; return what it was refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return unpacked(caught.value)
+
+
+def unpacked(error: grpc.aio.AioRpcError) -> Refusal:
+    found = Refusal(error.code().name, error.details() or "")
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            found.reason, found.domain = info.reason, info.domain
+            found.metadata = dict(info.metadata)
+        request = error_details_pb2.BadRequest()
+        if detail.Unpack(request):
+            each = request.field_violations
+            found.fields = {one.field: one.description for one in each}
+        found.retry |= detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR)
+    return found

@@ -1,0 +1,251 @@
+"""Rows and protos say the same, field by field, and secrets stay inside."""
+
+import enum
+import types
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+
+from flexcore.domain import model
+from flexcore.domain.log import Cause, ChangeSet, Event
+from flexcore.domain.states import ReservationStatus, TaskStatus
+from flexcore.engine.commands import Answer
+from flexcore.services.convert import seconds_to_proto, time_from_proto, time_to_proto
+from flexcore.services.convert_event import (
+    change_set_to_proto,
+    conversation_events,
+    worker_events,
+)
+from flexcore.services.convert_rows import TO_PROTO, answer_to_proto
+from flexcore.v1 import event_pb2, routing_pb2, routing_service_pb2
+from tests.factories import KINDS, TASK, TIME, WORKER, make_row, make_sid
+
+#: fields of rows that are the engine's own business
+INSIDE = {
+    "epoch",
+    "order",
+    "step_filter",
+    "step_target",
+    "step_deadline",
+    "sealed_secret",
+    "sealed_auth_token",
+    "endpoint_id",
+}
+#: fields that have another name outside
+RENAMED = {
+    "timeout_seconds": "timeout",
+    "task_reservation_timeout_seconds": "task_reservation_timeout",
+    "last_offered": "last_offered_time",
+}
+
+
+def filled(kind: type[model.Row]) -> model.Row:
+    """Make a row none of whose fields has its default."""
+    hints = typing.get_type_hints(kind)
+    values = {
+        field.name: value(hints[field.name], field.name)
+        for field in msgspec.structs.fields(kind)
+    }
+    return kind(**values)
+
+
+def value(hint: Any, name: str) -> object:
+    if name == "type":
+        return "agent"
+    if name == "auto_creation":
+        return "interaction"
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return next(iter(hint))
+    if hint is model.Media or hint is model.ReceiptEntry:
+        inner = typing.get_type_hints(hint)
+        return hint(**{key: value(each, key) for key, each in inner.items()})
+    if typing.get_origin(hint) is tuple:
+        return (value(typing.get_args(hint)[0], name),)
+    assert not isinstance(hint, types.UnionType)
+    return {str: f"the {name}", int: TIME + len(name), bool: True, bytes: b"sealed"}[
+        hint
+    ]
+
+
+def small(row: model.Row) -> model.Row:
+    """Give 32-bit fields a value that fits."""
+    names = {"priority", "error_code", "candidates", "assignment_count"}
+    names |= {"configured_capacity"}
+    return row.evolve(**{n: 7 for n in names if hasattr(row, n)})
+
+
+@pytest.mark.parametrize("kind", TO_PROTO, ids=lambda kind: kind.__name__)
+def test_no_field_of_a_resource_is_left_out(kind: type[model.Row]) -> None:
+    row = small(filled(kind))
+    if hasattr(row, "timeline"):
+        entry = model.ReceiptEntry(row.status, TIME, 7)
+        row = row.evolve(timeline=(entry,))
+    message = TO_PROTO[kind](row)
+    shown = {field.name for field, _ in message.ListFields()}
+
+    assert {field.name for field in message.DESCRIPTOR.fields} == shown
+    known = {field.name for field in msgspec.structs.fields(kind)} - INSIDE
+    assert {RENAMED.get(name, name) for name in known} <= shown
+
+
+@pytest.mark.parametrize("kind", TO_PROTO, ids=lambda kind: kind.__name__)
+def test_texts_numbers_and_times_are_those_of_the_row(kind: type[model.Row]) -> None:
+    row = small(filled(kind))
+    message = TO_PROTO[kind](row.evolve(timeline=()) if "timeline" in dir(row) else row)
+
+    for name in row.__struct_fields__:
+        if name in INSIDE or name in RENAMED or name == "timeline":
+            continue
+        expected, found = getattr(row, name), getattr(message, name)
+        if isinstance(expected, enum.Enum):
+            enum_type = message.DESCRIPTOR.fields_by_name[name].enum_type
+            word = enum_type.values_by_number[found].name
+            assert word.endswith(f"_{expected.name}")
+        elif type(found).__name__ == "Timestamp":
+            assert time_from_proto(found) == expected
+        elif isinstance(expected, str | bool | int) and not isinstance(found, int):
+            assert found == expected
+
+
+def test_every_kind_but_claims_has_a_proto() -> None:
+    assert set(KINDS) - set(TO_PROTO) == {model.Claim}
+
+
+def test_no_secret_is_in_any_proto() -> None:
+    for kind, convert in TO_PROTO.items():
+        sent = convert(make_row(kind)).SerializeToString()
+        assert b"sealed" not in sent
+
+
+def test_a_sender_shows_the_urls_its_carrier_calls() -> None:
+    row = make_row(model.Sender, public_url="https://desk.example.org")
+    sender = TO_PROTO[model.Sender](row)
+
+    assert sender.inbound_url == f"https://desk.example.org/inbound/twilio/{'e' * 32}"
+    assert sender.status_url == sender.inbound_url + "/status"
+
+
+def test_times_keep_their_microseconds() -> None:
+    for time in (1, 999_999, TIME + 123_456, -1, -2_208_988_800_000_000):
+        proto = time_to_proto(time)
+        assert proto is not None
+        assert time_from_proto(proto) == time
+    assert time_to_proto(0) is None
+    assert seconds_to_proto(0) is None
+
+
+def test_a_task_has_a_deadline_until_it_is_assigned() -> None:
+    waiting = make_row(model.Task, deadline=TIME)
+
+    assert TO_PROTO[model.Task](waiting).HasField("deadline")
+    assigned = waiting.evolve(status=TaskStatus.ASSIGNED)
+    assert not TO_PROTO[model.Task](assigned).HasField("deadline")
+
+
+def test_a_reservation_has_a_deadline_while_it_is_pending() -> None:
+    pending = make_row(model.Reservation, deadline=TIME)
+
+    assert TO_PROTO[model.Reservation](pending).HasField("deadline")
+    accepted = pending.evolve(status=ReservationStatus.ACCEPTED)
+    assert not TO_PROTO[model.Reservation](accepted).HasField("deadline")
+
+
+def test_an_answer_fills_the_fields_its_rows_are_for() -> None:
+    rows = (make_row(model.Reservation), make_row(model.Task), make_row(model.Invite))
+    response = answer_to_proto(
+        routing_service_pb2.AcceptReservationResponse(), Answer(17, rows)
+    )
+
+    assert response.sequence == 17
+    assert response.reservation.sid == rows[0].sid
+    assert response.task.sid == rows[1].sid
+    assert not response.HasField("participant")
+
+
+def make_change_set(
+    events: list[tuple[str, model.Row]], *others: model.Row
+) -> ChangeSet:
+    rows = {row.sid: row for _, row in events} | {row.sid: row for row in others}
+    return ChangeSet(
+        account_sid=make_sid("AC", 1),
+        first_sequence=10,
+        last_sequence=9 + len(events),
+        time=TIME,
+        command_id="c1",
+        actor="SK1",
+        cause=Cause.TIMER,
+        events=tuple(Event(name, row.sid, row.version) for name, row in events),
+        resources=tuple(rows.values()),
+    )
+
+
+def test_a_worker_sees_its_own_reservations_with_their_tasks() -> None:
+    mine = make_row(model.Reservation, task_sid=TASK)
+    other = make_row(model.Reservation, worker_sid=make_sid("WK", 2))
+    task = make_row(model.Task, sid=TASK)
+    channel = make_row(model.WorkerChannel)
+    change_set = make_change_set(
+        [
+            ("task.created", task),
+            ("reservation.created", mine),
+            ("reservation.created", other),
+            ("worker.capacity.update", channel),
+        ]
+    )
+
+    first, second = worker_events(change_set, WORKER)
+    assert (first.type, first.sequence) == ("reservation.created", 11)
+    assert (first.reservation.sid, first.task.sid) == (mine.sid, TASK)
+    assert (second.sequence, second.worker_channel.sid) == (13, channel.sid)
+    assert not second.HasField("reservation")
+
+
+def test_a_conversation_sees_what_is_said_in_it() -> None:
+    message = make_row(model.Message)
+    elsewhere = make_row(model.Message, conversation_sid=make_sid("CH", 2))
+    change_set = make_change_set(
+        [("message.added", elsewhere), ("message.added", message)]
+    )
+
+    (event,) = conversation_events(change_set, message.conversation_sid)
+    assert (event.sequence, event.message.sid) == (11, message.sid)
+
+
+def test_a_change_set_shows_each_event_and_resource_once() -> None:
+    task, claim = make_row(model.Task), make_row(model.Claim)
+    change_set = make_change_set(
+        [("task.created", task), ("workflow.entered", task)], claim
+    )
+
+    shown = change_set_to_proto(change_set)
+    assert shown is not None
+    assert [event.sequence for event in shown.events] == [10, 11]
+    assert [each.WhichOneof("resource") for each in shown.resources] == ["task"]
+    assert shown.cause == event_pb2.CHANGE_SET_CAUSE_TIMER
+
+
+def test_a_filter_leaves_out_events_their_resources_and_empty_change_sets() -> None:
+    task, worker = make_row(model.Task), make_row(model.Worker)
+    change_set = make_change_set(
+        [("task.created", task), ("worker.created", worker), ("task.canceled", task)]
+    )
+
+    by_noun = change_set_to_proto(change_set, {"task"})
+    assert by_noun is not None
+    assert [event.sequence for event in by_noun.events] == [10, 12]
+    assert [each.task.sid for each in by_noun.resources] == [task.sid]
+    assert (by_noun.first_sequence, by_noun.last_sequence) == (10, 12)
+    by_type = change_set_to_proto(change_set, {"worker.created"})
+    assert by_type is not None
+    assert [event.type for event in by_type.events] == ["worker.created"]
+    assert change_set_to_proto(change_set, {"conversation"}) is None
+
+
+def test_the_statuses_of_the_wire_are_those_of_the_domain() -> None:
+    words = {
+        name.removeprefix("TASK_STATUS_") for name, _ in routing_pb2.TaskStatus.items()
+    }
+
+    assert words == {status.name for status in TaskStatus} | {"UNSPECIFIED"}
