@@ -10,6 +10,7 @@ import msgspec
 
 from flexcore.domain.states import (
     OPEN_RESERVATION,
+    OPEN_TASK,
     ChannelStatus,
     ConversationState,
     InviteStatus,
@@ -160,6 +161,11 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     reason: str = ""
     assignment_count: int = 0
     invite_sid: str = ""
+
+    @property
+    def open_workspace_sid(self) -> str:
+        """The workspace whose agents still have it to do, if they have."""
+        return self.workspace_sid if self.status in OPEN_TASK else ""
 
 
 class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):

@@ -87,6 +87,7 @@ class Account:
         self._resting = False
         self._closed = False
         self._waking: Handle | None = None
+        self._waking_at = 0
         self._marking: Handle | None = None
         self._durable = 0
         self._undurable_bytes = 0
@@ -441,13 +442,21 @@ class Account:
     # time
 
     def _arm(self) -> None:
-        """Wake up at the earliest deadline."""
+        """Wake up at the earliest deadline; most turns leave it as it was."""
+        first = self.decider.deadlines.first()
+        due = first[0] if first is not None and not self._closed else 0
+        if due == self._waking_at:
+            return
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
-        first = self.decider.deadlines.first()
-        if first is not None and not self._closed:
-            self._waking = self._alarm.call_at(first[0], self._schedule)
+        self._waking_at = due
+        if due:
+            self._waking = self._alarm.call_at(due, self._awake)
+
+    def _awake(self) -> None:
+        self._waking_at = 0
+        self._schedule()
 
     def _mark(self) -> None:
         """Write the time down while offers are open, so that a restart knows it."""

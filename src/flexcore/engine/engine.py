@@ -11,8 +11,7 @@ from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import FlexcoreError, NotFound, Unauthenticated
 from flexcore.domain.ids import Ids
 from flexcore.domain.model import Account as AccountRow
-from flexcore.domain.model import Key, Message, Row, Sender, Task
-from flexcore.domain.states import OPEN_TASK
+from flexcore.domain.model import Key, Message, Row, Sender, Task, Workspace
 from flexcore.engine import commands as c
 from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
@@ -251,12 +250,16 @@ class Engine:
         """Return what the server says about itself to this account."""
         account = self._account(principal.account_sid)
         facts = self._store.facts()
-        tasks = account.state.of_kind(Task)
+        state = account.state
+        open_tasks = sum(
+            state.count(Task, "open_workspace_sid", workspace.sid)
+            for workspace in state.of_kind(Workspace)
+        )
         return ServerInfo(
             version=__version__,
             synchronous=facts["synchronous"],
             accounts=len(self._accounts) - 1,
-            open_tasks=sum(task.status in OPEN_TASK for task in tasks),
+            open_tasks=open_tasks,
             head_sequence=account.tail.head,
             start_time=self._started,
             data_version=int(facts["data_version"]),

@@ -46,6 +46,7 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     Workflow: ("workspace_sid",),
     Worker: ("workspace_sid", "name_key"),
     WorkerChannel: ("worker_sid",),
+    Task: ("open_workspace_sid",),
     Reservation: ("task_sid", "open_worker_sid"),
     Participant: ("conversation_sid",),
     InteractionChannel: ("interaction_sid",),

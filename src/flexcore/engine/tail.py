@@ -102,16 +102,20 @@ class Tail:
         """
         position = self.head if after is None else after
         self._check(position)
+        waited = False
         while True:
             found = self._read(position, subject)
             if found:
                 position = found[-1].last_sequence
+            elif self._closed:
+                return
             else:
-                if self._closed:
-                    return
                 position = max(position, self.head)
-                if await self._wait(subject):
+                if not waited:
+                    # Read again also for a heartbeat: it says where the log is by then.
+                    waited = not await self._wait(subject)
                     continue
+            waited = False
             yield TailBatch(tuple(found), position)
 
     def close(self) -> None:
