@@ -100,9 +100,7 @@ class NaiveRouter:
     def reprioritize(self, task: int, priority: int) -> None:
         self.tasks[task].priority = priority
 
-    def match(
-        self, now: int, limit: int | None = None
-    ) -> list[tuple[int, int, int]]:
+    def match(self, now: int, limit: int | None = None) -> list[tuple[int, int, int]]:
         offers: list[tuple[int, int, int]] = []
         while (limit is None or len(offers) < limit) and (decision := self._decide()):
             task, candidates = decision

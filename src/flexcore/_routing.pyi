@@ -196,9 +196,7 @@ class Router:
 
     # Decisions
 
-    def match(
-        self, now: int, limit: int | None = None
-    ) -> list[tuple[int, int, int]]:
+    def match(self, now: int, limit: int | None = None) -> list[tuple[int, int, int]]:
         """Make the offers that follow from what changed since the last call.
 
         At most `limit` of them, if given; the next call goes on where this one stopped.

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -58,6 +57,8 @@ class Running:
             text=True,
         )
         self.lines: queue.Queue[str] = queue.Queue()
+        #: events of a console with --json that nobody asked for yet
+        self.told: list[Any] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -78,15 +79,13 @@ class Running:
         return self.lines.get(timeout=PATIENCE)
 
     def until(self, event: str) -> Any:
-        """Return the next event of a kind, of a console with --json."""
-        until = time.monotonic() + PATIENCE
-        seen = []
-        while time.monotonic() < until:
-            told = json.loads(self.line())
-            if told["event"] == event:
-                return told
-            seen.append(told)
-        raise AssertionError(f"no {event} among {seen}")
+        """Return the next event of a kind; others are kept for later questions."""
+        while True:
+            for told in self.told:
+                if told["event"] == event:
+                    self.told.remove(told)
+                    return told
+            self.told.append(json.loads(self.line()))
 
     def type(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -213,7 +212,9 @@ def test_task_goes_from_create_to_cancel(data: Path) -> None:
     assert task["sid"] in [json.loads(line)["sid"] for line in listed.splitlines()]
     assert canceled["reason"] == "enough"
     assert re.search(
-        r"^status +canceled$", run(data, "task", "get", task["sid"]).stdout, re.M
+        r"^status +canceled$",
+        run(data, "task", "get", task["sid"]).stdout,
+        re.MULTILINE,
     )
     assert run(data, "task", "complete", task["sid"]).returncode == 1
 
@@ -319,6 +320,19 @@ def test_agent_rejects_and_is_offered_again(data: Path) -> None:
 
     assert first["task_sid"] == again["task_sid"] == task["sid"]
     assert first["reservation_sid"] != again["reservation_sid"]
+
+
+def test_dead_letters_are_listed_and_what_is_none_is_not_replayed(
+    data: Path,
+) -> None:
+    sid = "OB" + "0" * 32
+    report = run(data, "dead-letter", "replay", sid)
+
+    assert run(data, "dead-letter", "list").stdout.split() == [
+        *("sid", "channel_message_sid", "create_time", "reason")
+    ]
+    assert report.returncode == 1
+    assert sid in report.stderr
 
 
 def test_phone_without_dev_needs_the_senders_token(tmp_path: Path) -> None:

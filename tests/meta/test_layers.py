@@ -46,10 +46,7 @@ def test_only_the_engine_imports_the_matcher() -> None:
 
 
 def test_only_the_faces_to_the_outside_know_the_wire() -> None:
-    assert (
-        importers("flexcore.v1") - {"services", "http", "client", "demo"}
-        == set()
-    )
+    assert importers("flexcore.v1") - {"services", "http", "client", "demo"} == set()
     assert "services" in importers("flexcore.v1")
 
 

@@ -8,6 +8,7 @@ nothing here changes anything, and every problem is a sentence.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from typing import TypeGuard
 
 from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError
@@ -38,7 +39,6 @@ from flexcore.domain.states import (
     ReservationStatus,
     TaskStatus,
 )
-from flexcore.engine.decision import pair_key
 from flexcore.engine.matching import Matching
 from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
@@ -227,6 +227,7 @@ def _recovery_problems(store: Store, log: _Log, found: Recovery) -> Problems:
 
 def _conversation_problems(store: Store, account_sid: str) -> Problems:
     """Check messages and pairs of every conversation there ever was."""
+    bound: dict[tuple[str, str], str] = {}
     for row in _all(store, account_sid, Conversation, {}):
         assert isinstance(row, Conversation)
         where = {"conversation_sid": row.sid}
@@ -234,21 +235,21 @@ def _conversation_problems(store: Store, account_sid: str) -> Problems:
         indexes = [m.index for m in messages if isinstance(m, Message)]
         if indexes != list(range(row.message_count)):
             yield f"{row.sid} counts {row.message_count} messages and has {indexes}"
-        yield from _pair_problems(store, account_sid, row)
+        if row.state == ConversationState.ACTIVE:
+            for member in _aggregate(store, account_sid, row.sid):
+                if _outside(member):
+                    bound[member.address, member.proxy_address] = row.sid
+    for pair in store.pairs(account_sid):
+        found = bound.pop((pair.address, pair.proxy_address), None)
+        if found != pair.conversation_sid:
+            yield f"{pair} is bound, its address takes part in {found}"
+    for names, sid in bound.items():
+        yield f"{names} takes part in {sid} and is not bound to it"
 
 
-def _pair_problems(store: Store, account_sid: str, row: Conversation) -> Problems:
-    """Check that pairs are bound to a conversation while their address takes part."""
-    rows = _aggregate(store, account_sid, row.sid)
-    members = [m for m in rows if isinstance(m, Participant) and m.address]
-    active = row.state == ConversationState.ACTIVE
-    present = {
-        (m.address, m.proxy_address) for m in members if active and not m.remove_time
-    }
-    for pair in {(m.address, m.proxy_address) for m in members}:
-        bound = _fetch(store, account_sid, pair_key(*pair)) == row.sid
-        if bound != (pair in present):
-            yield f"{pair} is {'' if bound else 'not '}bound to {row.sid}"
+def _outside(row: Row) -> TypeGuard[Participant]:
+    """Say whether a row is somebody who takes part by an address."""
+    return isinstance(row, Participant) and row.address != "" and not row.remove_time
 
 
 def _all(

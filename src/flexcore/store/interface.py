@@ -226,6 +226,10 @@ class Reader(Protocol):
         """Return how many dead letters there are."""
         ...
 
+    def pairs(self, account_sid: str) -> Sequence[Pair]:
+        """Return all pairs that are bound, in order; for checks."""
+        ...
+
     def bounds(self, account_sid: str) -> tuple[int, int]:
         """Return the floor (the last sequence no longer held) and the head."""
         ...

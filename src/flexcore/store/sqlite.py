@@ -23,6 +23,7 @@ from flexcore.store.interface import (
     Found,
     InboxEntry,
     OutboxEntry,
+    Pair,
     Recovery,
 )
 from flexcore.store.sqlite_reader import SqliteFetcher, SqliteReader
@@ -104,6 +105,10 @@ class SqliteStore:
     ) -> list[ChangeSet]:
         """Return change sets whose last sequence is above `after`, oldest first."""
         return self._reader.read_log(account_sid, after, subject, bytes_max)
+
+    def pairs(self, account_sid: str) -> Sequence[Pair]:
+        """Return all pairs that are bound, in order; for checks."""
+        return self._reader.pairs(account_sid)
 
     def recover(self, account_sid: str) -> Recovery:
         """Read everything an account keeps in memory, from one snapshot."""

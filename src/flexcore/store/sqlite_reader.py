@@ -21,6 +21,7 @@ from flexcore.store.interface import (
     InboxEntry,
     InboxState,
     OutboxEntry,
+    Pair,
     Recovery,
     RequestEntry,
     StoreCorrupt,
@@ -244,6 +245,14 @@ class SqliteReader:
             rows=rows,
             outbox=entries,
         )
+
+    def pairs(self, account_sid: str) -> list[Pair]:
+        """Return all pairs that are bound, in order; for checks."""
+        with self._lock:
+            found: Cursor = self._connection.execute(
+                self._sql["list_pair"], (account_sid,)
+            )
+            return [Pair(*row) for row in found]
 
     def close(self) -> None:
         """Close the connection."""

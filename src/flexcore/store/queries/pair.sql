@@ -11,3 +11,7 @@ DELETE FROM pair WHERE account = ?1 AND address = ?2 AND proxy_address = ?3;
 -- get_pair -- the conversation a pair of addresses is bound to
 SELECT conversation_sid FROM pair
 WHERE account = ?1 AND address = ?2 AND proxy_address = ?3;
+
+-- list_pair -- all pairs that are bound
+SELECT address, proxy_address, conversation_sid FROM pair
+WHERE account = ?1 ORDER BY address, proxy_address;

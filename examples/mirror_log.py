@@ -1,0 +1,62 @@
+"""Mirror an account's log into a file: every event once, whatever is restarted.
+
+    python examples/mirror_log.py events.jsonl
+
+The file holds one change set per line, and after it the token to go on from. Both are
+written together, so that a kill at any moment costs nothing: on the next start the token
+of the last whole line counts.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from flexcore.client import Client, connect
+
+PAUSE_SECONDS = 0.5
+
+
+def last_token(path: Path) -> str:
+    """Return the token of the last whole line, and cut what was half written."""
+    kept = path.read_bytes() if path.exists() else b""
+    whole = kept[: kept.rfind(b"\n") + 1]
+    if whole != kept:
+        path.write_bytes(whole)
+    lines = whole.splitlines()
+    return json.loads(lines[-1])["token"] if lines else ""
+
+
+async def mirror(client: Client, path: Path) -> None:
+    """Append what happens until the stream ends; raises what ended it."""
+    stream = client.event.WatchEvents(resume_token=last_token(path))
+    try:
+        while (response := await stream.read()) is not grpc.aio.EOF:
+            if not response.change_sets:
+                continue  # a heartbeat
+            change_sets = [MessageToDict(each) for each in response.change_sets]
+            line = {"change_sets": change_sets, "token": response.resume_token}
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    finally:
+        # An abandoned stream is neither canceled nor collected by itself.
+        stream.cancel()
+
+
+async def main(path: Path) -> None:
+    """Mirror through every restart of the server."""
+    async with connect() as client:
+        while True:
+            try:
+                await mirror(client, path)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

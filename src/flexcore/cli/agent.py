@@ -1,0 +1,56 @@
+"""`flexcore agent`: a worker at a terminal, offered tasks and talking to customers."""
+
+from typing import Annotated
+
+import typer
+
+from flexcore.cli.calls import Talk, asks
+from flexcore.terminal import Terminal, typed
+
+
+@asks
+async def agent(
+    talk: Talk,
+    name: Annotated[str, typer.Argument(help="The worker's; made if there is none.")],
+    *,
+    attributes: Annotated[
+        str,
+        typer.Option(
+            metavar="JSON",
+            envvar="FLEXCORE_ATTRIBUTES",
+            help="Of a worker that is made: one JSON object.",
+        ),
+    ] = "{}",
+    activity: Annotated[
+        str,
+        typer.Option(envvar="FLEXCORE_ACTIVITY", help="What the worker is doing."),
+    ] = "Available",
+    leaving: Annotated[
+        str,
+        typer.Option(
+            envvar="FLEXCORE_LEAVING", help="The worker's activity at the end."
+        ),
+    ] = "Offline",
+) -> None:
+    """Be a worker: accept, reject, end, complete; other lines go to the customer."""
+    from flexcore.agent import Desk
+
+    worker = await _worker(talk, name, attributes)
+    desk = Desk(talk.client, worker, Terminal(json_output=talk.output.json))
+    await desk.move_to(activity)
+    try:
+        await desk.work(typed())
+    finally:
+        await desk.move_to(leaving)
+
+
+async def _worker(talk: Talk, name: str, attributes: str) -> tuple[str, str]:
+    """Return sid and name of the worker called `name`, whatever its case."""
+    async for each in talk.every("workspace", "ListWorkers", "workers"):
+        found = getattr(each, "friendly_name", "")
+        if found.lower() == name.lower():
+            return getattr(each, "sid", ""), found
+    response = await talk.call(
+        "workspace", "CreateWorker", friendly_name=name, attributes=attributes
+    )
+    return response.worker.sid, response.worker.friendly_name

@@ -1,0 +1,10 @@
+"""`flexcore demo`: a contact center at work, in separate processes, in this terminal."""
+
+from flexcore.cli import options
+
+
+def demo(*, json_output: options.Json = False) -> None:
+    """Run a server, a customer and agents; kill the server; check every promise."""
+    from flexcore.demo.play import play
+
+    play(json_output=json_output)

@@ -1,0 +1,112 @@
+"""`flexcore queue` and `flexcore worker`: where work waits, and who does it."""
+
+from typing import Annotated
+
+import typer
+
+from flexcore.cli.calls import Talk, asks
+
+queue = typer.Typer(help="Task queues: create, list, update.", no_args_is_help=True)
+worker = typer.Typer(help="Workers: list, create, update.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="For people; unique in the workspace.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXPRESSION",
+        envvar="FLEXCORE_TARGET_WORKERS",
+        help="The workers its tasks are offered to; left out: everybody.",
+    ),
+]
+Attributes = Annotated[
+    str | None,
+    typer.Option(metavar="JSON", envvar="FLEXCORE_ATTRIBUTES", help="One JSON object."),
+]
+Activity = Annotated[
+    str | None,
+    typer.Option(envvar="FLEXCORE_ACTIVITY", help="What the worker is doing."),
+]
+
+
+@queue.command("create")
+@asks
+async def create_queue(
+    talk: Talk, name: Name, *, target_workers: Target = None
+) -> None:
+    """Create a task queue."""
+    response = await talk.call(
+        "workspace",
+        "CreateTaskQueue",
+        friendly_name=name,
+        target_workers=target_workers,
+    )
+    talk.output.message(response.task_queue)
+
+
+@queue.command("list")
+@asks
+async def list_queues(talk: Talk) -> None:
+    """List task queues in order of creation."""
+    found = talk.every("workspace", "ListTaskQueues", "task_queues")
+    columns = ("sid", "friendly_name", "target_workers")
+    talk.output.table([each async for each in found], columns)
+
+
+@queue.command("update")
+@asks
+async def update_queue(
+    talk: Talk,
+    sid: Annotated[str, typer.Argument(metavar="WQ...", help="The queue.")],
+    *,
+    target_workers: Target = None,
+) -> None:
+    """Change who a queue's tasks are offered to."""
+    response = await talk.call(
+        "workspace", "UpdateTaskQueue", sid=sid, target_workers=target_workers
+    )
+    talk.output.message(response.task_queue)
+
+
+@worker.command("create")
+@asks
+async def create_worker(
+    talk: Talk, name: Name, *, attributes: Attributes = None, activity: Activity = None
+) -> None:
+    """Create a worker."""
+    response = await talk.call(
+        "workspace",
+        "CreateWorker",
+        friendly_name=name,
+        attributes=attributes,
+        activity=activity,
+    )
+    talk.output.message(response.worker)
+
+
+@worker.command("list")
+@asks
+async def list_workers(talk: Talk) -> None:
+    """List workers in order of creation, with what they are doing."""
+    found = talk.every("workspace", "ListWorkers", "workers")
+    columns = ("sid", "friendly_name", "activity_sid", "attributes")
+    talk.output.table([each async for each in found], columns)
+
+
+@worker.command("update")
+@asks
+async def update_worker(
+    talk: Talk,
+    sid: Annotated[str, typer.Argument(metavar="WK...", help="The worker.")],
+    *,
+    attributes: Attributes = None,
+    activity: Activity = None,
+) -> None:
+    """Change a worker's attributes or activity."""
+    response = await talk.call(
+        "workspace",
+        "UpdateWorker",
+        sid=sid,
+        attributes=attributes,
+        activity=activity,
+    )
+    talk.output.message(response.worker)

@@ -1,0 +1,107 @@
+"""`flexcore task`: work that waits for a worker."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from flexcore.cli.calls import Talk, asks
+
+task = typer.Typer(
+    help="Tasks: create, get, list, cancel, wrap, complete.", no_args_is_help=True
+)
+
+STATUSES = ("pending", "reserved", "assigned", "wrapping", "completed", "canceled")
+
+Sid = Annotated[str, typer.Argument(metavar="WT...", help="The task.")]
+Reason = Annotated[
+    str, typer.Option(envvar="FLEXCORE_REASON", help="Kept on the task.")
+]
+
+
+@task.command()
+@asks
+async def create(
+    talk: Talk,
+    *,
+    attributes: Annotated[
+        str,
+        typer.Option(
+            metavar="JSON", envvar="FLEXCORE_ATTRIBUTES", help="One JSON object."
+        ),
+    ] = "{}",
+    workflow: Annotated[
+        str,
+        typer.Option(
+            metavar="WW...",
+            envvar="FLEXCORE_WORKFLOW",
+            help="The workflow; may be left out when there is one.",
+        ),
+    ] = "",
+    channel: Annotated[
+        str, typer.Option(envvar="FLEXCORE_CHANNEL", help="The task channel.")
+    ] = "",
+    priority: Annotated[
+        int, typer.Option(envvar="FLEXCORE_PRIORITY", help="Greater goes first.")
+    ] = 0,
+) -> None:
+    """Create a task; it is offered at once if somebody is free."""
+    response = await talk.call(
+        "routing",
+        "CreateTask",
+        attributes=attributes,
+        workflow_sid=workflow,
+        task_channel=channel,
+        priority=priority,
+    )
+    talk.output.message(response.task)
+
+
+@task.command()
+@asks
+async def get(talk: Talk, sid: Sid) -> None:
+    """Show a task, open or finished."""
+    response = await talk.call("routing", "GetTask", sid=sid)
+    talk.output.message(response.task)
+
+
+@task.command("list")
+@asks
+async def list_tasks(
+    talk: Talk,
+    *,
+    status: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(STATUSES),
+            envvar="FLEXCORE_STATUS",
+            help="Only those in this status.",
+        ),
+    ] = "",
+    limit: Annotated[
+        int, typer.Option(min=1, envvar="FLEXCORE_LIMIT", help="Most rows to show.")
+    ] = 50,
+) -> None:
+    """List tasks in order of creation."""
+    where: dict[str, Any] = {}
+    if status:
+        if status not in STATUSES:
+            raise typer.BadParameter(f"{status!r} is not one of {', '.join(STATUSES)}")
+        where["status"] = f"TASK_STATUS_{status.upper()}"
+    found = talk.every("routing", "ListTasks", "tasks", limit, **where)
+    columns = ("sid", "status", "priority", "assignment_count", "attributes")
+    talk.output.table([each async for each in found], columns)
+
+
+def _ending(rpc: str, text: str) -> Callable[..., None]:
+    async def end(talk: Talk, sid: Sid, *, reason: Reason = "") -> None:
+        response = await talk.call("routing", rpc, sid=sid, reason=reason)
+        talk.output.message(response.task)
+
+    end.__doc__ = text
+    return asks(end)
+
+
+task.command("cancel")(_ending("CancelTask", "Give up a task nobody has accepted."))
+task.command("wrap")(_ending("WrapTask", "Begin the wrap-up of an assigned task."))
+task.command("complete")(_ending("CompleteTask", "Complete a task."))

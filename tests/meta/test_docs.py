@@ -1,0 +1,218 @@
+"""The docs are true: commands exist, examples run, diagrams and words are the code's."""
+
+import asyncio
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from flexcore.cli.app import app
+from flexcore.domain.ids import RESOURCES
+from flexcore.domain.states import MACHINES
+from tests.serving import Serving
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/*.md"))]
+TEXTS = {name: (ROOT / name).read_text() for name in PAGES}
+
+
+def blocks(text: str) -> Iterator[str]:
+    """Yield the lines of a page that are commands: indented, outside of fences."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    yield from re.findall(r"^    (\S.*)$", text, re.MULTILINE)
+
+
+def quoted(text: str) -> set[str]:
+    """Return what stands in backticks."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def find_command(words: list[str]) -> tuple[Any, list[str]]:
+    """Return the command that words name, and the words that are left."""
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def commands(name: str) -> Iterator[list[str]]:
+    """Yield the words of every command a page tells to type."""
+    for line in (*blocks(TEXTS[name]), *quoted(TEXTS[name])):
+        words = line.split()
+        if words[0].rpartition("/")[2] in ("flexcore", "make", "python"):
+            yield words
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_of_the_docs_exist(name: str) -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for program, *words in commands(name):
+        if program == "make":
+            assert set(words) - {"..."} <= targets, words
+        elif program.endswith("python"):
+            scripts = [word for word in words if word.endswith(".py")]
+            assert all((ROOT / script).is_file() for script in scripts), words
+        else:
+            command, rest = find_command(words)
+            known = {option for each in command.params for option in each.opts}
+            known |= {"--help"}
+            assert not hasattr(command, "commands") or not rest or rest[0] in known
+            assert {w for w in rest if w.startswith("--")} <= known, words
+
+
+def test_readme_names_commands() -> None:
+    found = [" ".join(words) for words in commands("README.md")]
+
+    assert "make demo" in found
+    assert ".venv/bin/flexcore serve --dev" in found
+
+
+def paths(text: str) -> Iterator[str]:
+    """Yield what looks like a file or folder of the project."""
+    for word in quoted(text):
+        if re.fullmatch(r"[\w./-]+/[\w.-]*|[\w.-]+\.(md|py|toml|proto|pyx|sql)", word):
+            yield word
+    yield from re.findall(r"\]\(([^)#:]+)\)", text)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_files_the_docs_name_exist(name: str) -> None:
+    roots = [ROOT / name, ROOT / "x", ROOT / "src/flexcore/x", ROOT / "protos/x"]
+
+    missing = {
+        path
+        for path in paths(TEXTS[name])
+        if not path.startswith(".venv/")
+        and not any((root.parent / path).exists() for root in roots)
+    }
+
+    assert missing == set()
+
+
+async def test_readme_example_accepts_a_task(serving: Serving, tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"^```python\n(.*?)^```", TEXTS["README.md"], re.DOTALL | re.MULTILINE
+    )
+    script = tmp_path / "example.py"
+    script.write_text(example)
+
+    report = await _run(serving, script)
+
+    assert len([line for line in example.splitlines() if line]) <= 15
+    assert len(re.findall(r"\.(?:[A-Z]\w+|reservations)\(", example)) <= 4
+    (printed,) = re.findall(r"prints\s+`([^`]+)`", TEXTS["README.md"])
+    assert report == f"{printed}\n"
+
+
+async def _run(serving: Serving, script: Path) -> str:
+    """Run a script against a server, with nothing but the data folder set."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("FLEXCORE_")},
+        "FLEXCORE_DATA": str(serving.data),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        script,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert errors.decode() == ""
+    return output.decode()
+
+
+async def test_mirror_holds_every_event_once_through_a_torn_line(
+    serving: Serving, tmp_path: Path
+) -> None:
+    example = runpy.run_path(str(ROOT / "examples/mirror_log.py"))
+    path = tmp_path / "events.jsonl"
+
+    async def mirror_until(sequence: int) -> None:
+        task = asyncio.create_task(example["mirror"](serving.client, path))
+        async with asyncio.timeout(10):
+            while str(sequence) not in _last_sequences(path)[-1:]:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    first = await serving.client.routing.CreateTask()
+    await mirror_until(first.sequence)
+    with path.open("a") as file:
+        file.write('{"change_sets": [{"lastSeq')
+    second = await serving.client.routing.CreateTask()
+    await mirror_until(second.sequence)
+
+    assert _sequences(path) == list(range(1, second.sequence + 1))
+
+
+def _last_sequences(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    return [
+        change_set["lastSequence"]
+        for line in lines
+        if line.endswith("}")
+        for change_set in json.loads(line)["change_sets"]
+    ]
+
+
+def _sequences(path: Path) -> list[int]:
+    return [
+        int(event["sequence"])
+        for line in path.read_text().splitlines()
+        for change_set in json.loads(line)["change_sets"]
+        for event in change_set["events"]
+    ]
+
+
+def test_diagrams_are_those_of_the_tables() -> None:
+    page = runpy.run_path(str(ROOT / "docs/print_states.py"))["page"]()
+
+    assert page == TEXTS["docs/states.md"], (
+        "python docs/print_states.py > docs/states.md"
+    )
+    assert all(f"\n## {name}\n" in page for name in MACHINES)
+
+
+def glossary() -> dict[str, str]:
+    """Return the words of the glossary, each with its prefix or nothing."""
+    entries = re.findall(
+        r"^- \*\*([^*]+)\*\*(?: \((\w\w)\))?:", TEXTS["docs/glossary.md"], re.MULTILINE
+    )
+    return dict(entries)
+
+
+def test_glossary_has_every_resource_with_its_prefix() -> None:
+    words = {word.lower(): prefix for word, prefix in glossary().items() if prefix}
+
+    assert words == {word: prefix for prefix, word in RESOURCES.items()}
+
+
+def test_glossary_is_in_order() -> None:
+    words = list(glossary())
+
+    assert words == sorted(words, key=str.lower)
+    assert len(words) > len(RESOURCES)
+
+
+def test_state_machines_are_named_by_the_glossary() -> None:
+    assert MACHINES.keys() <= {word.lower() for word in glossary()}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_docs_speak_of_this_project_alone(name: str) -> None:
+    assert re.findall(r"(?:/work/|/root/|/home/|/tmp/)\S*", TEXTS[name]) == []
