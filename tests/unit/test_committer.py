@@ -230,15 +230,16 @@ async def test_upkeep_that_fails_does_not_end_the_writer(
 async def test_clean_up_catches_up_with_what_expired(
     store: FaultyStore, clock: VirtualClock, ann: Account
 ) -> None:
-    """More expires in a minute than one step deletes; the next batches go on."""
-    for _ in range(2 * limits.CLEANUP_ROWS + 10):
+    """More expires in a minute than one step deletes; the next upkeeps go on."""
+    for _ in range(3 * limits.CLEANUP_ROWS):
         ann.add()
     await until(lambda: len(ann.durable) == ann.stamp)
     clock.advance(limits.LOG_RETENTION + limits.CLEANUP_INTERVAL)
 
     steps = limits.CLEANUP_ROWS
-    for floor in (steps, 2 * steps, 2 * steps + 13):
-        ann.add()
+    for floor in (steps, 2 * steps, 3 * steps):
+        for _ in range(limits.UPKEEP_COMMANDS):
+            ann.add()
         await until(lambda floor=floor: store.bounds(ann.sid)[0] == floor)
 
 

@@ -108,6 +108,9 @@ LOG_RETENTION = 7 * DAY
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
 CLEANUP_INTERVAL = 60 * SECOND
+#: commands after which the writer checks for a checkpoint and a clean-up; one step of a
+#: clean-up deletes more than they write
+UPKEEP_COMMANDS = 250
 #: a stream message carries at most this many events
 STREAM_MESSAGE_EVENTS = 500
 #: (overflow: the stream ends with its token, RESOURCE_EXHAUSTED)

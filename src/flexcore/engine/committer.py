@@ -85,6 +85,8 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="flexcore-store")
         self._task: asyncio.Task[None] | None = None
         self._cleaned = clock.now()
+        #: commands written since the last upkeep
+        self._unkept = 0
         self._stalled_since = 0
         #: batches written since the start
         self.commits = 0
@@ -122,9 +124,13 @@ class Committer:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                await self._write(list(islice(self._queue, limits.BATCH_COMMANDS)))
+                batch = list(islice(self._queue, limits.BATCH_COMMANDS))
+                await self._write(batch)
+                self._unkept += len(batch)
+                if self._unkept >= limits.UPKEEP_COMMANDS:
+                    self._unkept = 0
+                    await self._keep_house()
             self._drained.set()
-            await self._keep_house()
 
     async def _write(self, batch: list[Pending]) -> None:
         """Write one batch; it leaves the queue when its fate is known."""
@@ -204,6 +210,8 @@ class Committer:
     async def _keep_house(self) -> None:
         """Check-point, and give up what retention allows, a little at a time.
 
+        Counted in commands, so that it keeps up with a writer that never rests and
+        costs a lone commit nothing.
         What fails here is tried again later; nobody waits for it.
         """
         now = self._clock.now()
