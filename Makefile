@@ -1,7 +1,7 @@
 # flexcore: `make demo` is the shortest way to see it run; `make help` lists the rest.
 
 PYTHON ?= python3
-N      ?= 100
+N       = 100
 VENV   := .venv
 BIN    := $(VENV)/bin
 
@@ -27,11 +27,11 @@ export REQUIREMENTS
 TARGET := make $(or $(firstword $(MAKECMDGOALS)),help)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench crash power debug wheel clean distclean
+.PHONY: help setup demo test test-quick lint format bench crash power debug wheel clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) \
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) \
 	  | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/built.stamp  ## create .venv, install what is needed, build
@@ -41,6 +41,9 @@ demo: setup  ## run a contact center with agents and customers in this terminal
 
 test: setup  ## run the whole test suite
 	@$(BIN)/python -m pytest --benchmark-disable
+
+test-quick: setup  ## run the tests of the parts: half a minute at most
+	@$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract
 
 lint: setup  ## check style, types, layers and protos
 	$(BIN)/ruff check .
@@ -59,7 +62,8 @@ bench: setup  ## run the benchmarks
 crash: setup  ## kill the server N times and check what it kept (N=100)
 	@$(BIN)/python -m tests.simulation.crash --runs $(N)
 
-power: setup  ## cut the power N times and check what the disk kept (N=100)
+power: N = 300
+power: setup  ## cut the power N times and check what the disk kept (N=300)
 	@$(BIN)/python -m tests.simulation.power --images $(N)
 
 debug: $(VENV)/installed.stamp  ## rebuild the matcher with bounds and overflow checks

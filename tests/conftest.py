@@ -1,6 +1,7 @@
 """What every test shares: the server's event loop, and a real server to talk to."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -9,6 +10,15 @@ import uvloop
 
 from flexcore.domain.clock import VirtualClock
 from tests.serving import Serving
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start be interrupted.
+
+    A shell starts what runs in its background with SIGINT ignored, and they inherit it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories() -> dict[

@@ -169,6 +169,7 @@ _DEFAULTS = {
         "body": "hello",
     },
     Receipt: {
+        "sender_sid": "XE" + "0" * 32,
         "conversation_sid": CONVERSATION,
         "message_sid": MESSAGE,
         "participant_sid": PARTICIPANT,

@@ -14,6 +14,7 @@ from flexcore.store.interface import (
     CommitRetry,
     CommitUnknown,
     Found,
+    Recovery,
 )
 from flexcore.store.sqlite import SqliteStore
 
@@ -41,14 +42,16 @@ class FaultyStore:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        #: what the next commits run into, in order; then they succeed
-        self.faults: deque[Fault] = deque()
+        #: what the next commits run into, in order, None for success; then they succeed
+        self.faults: deque[Fault | None] = deque()
         #: an account's part with a commit for which this is true is refused
         self.refuses: Callable[[Commit], bool] = lambda _: False
         #: every batch that was asked for, failed ones too
         self.batches: list[list[Commit]] = []
         #: raised by the next look-ups in the log's bounds, in order
         self.bounds_errors: deque[Exception] = deque()
+        #: raised when memory is to be built
+        self.recover_error: Exception | None = None
         #: raised by every look-up of a key
         self.fetch_error: Exception | None = None
         #: look-ups that were made and not delivered, while `delays_fetches`
@@ -101,6 +104,12 @@ class FaultyStore:
         if self.bounds_errors:
             raise self.bounds_errors.popleft()
         return self._store.bounds(account_sid)
+
+    def recover(self, account_sid: str) -> Recovery:
+        """Read what memory is built from, unless an error is due."""
+        if self.recover_error is not None:
+            raise self.recover_error
+        return self._store.recover(account_sid)
 
     def fetch(self, account_sid: str, key: str, deliver: Deliver) -> None:
         """Look up now; deliver now, or when `deliver` is called."""

@@ -89,6 +89,9 @@ class Desk:
         assert reservation is not None, "only events of reservations come here"
         if kind == "created":
             self._offer(event)
+        elif kind == "extended":
+            # It still stands; the time in which nobody could answer was given back.
+            return
         elif self._offers.pop(reservation.sid, None) is not None and (
             kind not in ("accepted", "rejected")
         ):

@@ -28,6 +28,7 @@ from flexcore.engine.outbox import Outbox
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
 from flexcore.services.registry import SERVICE_NAMES, add_services, build_interceptor
+from flexcore.store.folder import DataFolderError
 from flexcore.store.interface import OutboxEntry
 from flexcore.store.sqlite import SqliteStore
 
@@ -90,7 +91,8 @@ class Server:
 
     def _build_engine(self) -> None:
         ids = Ids(self._clock)
-        vault = Vault(_key_file(self.config.data, ids), ids)
+        fresh = not self._store.accounts()
+        vault = Vault(_key_file(self.config.data, ids, fresh=fresh), ids)
         self._handler = TwilioHandler(allow_http_loopback=self.config.dev)
         self.engine = Engine(
             self._store, self._clock, self._alarm, ids, vault, self._put_outbox
@@ -179,18 +181,37 @@ class Server:
 def _credentials(data: Path) -> dict[str, object]:
     """Return what an earlier start left for clients; empty before the first."""
     path = data / CREDENTIALS_FILE
-    found: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataFolderError(
+            f"{path} is not JSON; remove it, the next start writes it anew"
+        ) from error
+    if not isinstance(found, dict):
+        raise DataFolderError(
+            f"{path} is not an object; remove it, the next start writes it anew"
+        )
     return found
 
 
-def _key_file(data: Path, ids: Ids) -> bytes:
-    """Return the key secrets are sealed with; drawn on the first start."""
+def _key_file(data: Path, ids: Ids, *, fresh: bool) -> bytes:
+    """Return the key secrets are sealed with; drawn on the first start only."""
     path = data / _KEY_FILE
     if not path.exists():
+        if not fresh:
+            raise DataFolderError(
+                f"{path} is missing, and no key or carrier's secret can be read "
+                "without it; restore it from where the data folder was copied"
+            )
         _write_private(path, ids.nonce(_KEY_BYTES))
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
-        raise ConfigError(f"{path} is not a key file of {_KEY_BYTES} bytes")
+        raise DataFolderError(
+            f"{path} is not a key file of {_KEY_BYTES} bytes; restore it from where the "
+            "data folder was copied"
+        )
     return key
 
 

@@ -1,7 +1,5 @@
 """AdminService: accounts, keys and what a server says about itself."""
 
-import pytest
-
 from flexcore import __version__
 from tests.api.refusals import refusal
 from tests.factories import make_sid
@@ -119,13 +117,23 @@ async def test_an_operator_may_make_operators(serving: Serving) -> None:
     assert (await ops.admin.CreateAccount(friendly_name="acme")).account.sid
 
 
-@pytest.mark.parametrize("prefix", ["SK", "AC"])
-async def test_what_is_unknown_is_not_found(serving: Serving, prefix: str) -> None:
+async def test_what_is_unknown_is_not_found(serving: Serving) -> None:
     admin = serving.client.admin
-    call = (
-        admin.RevokeKey(sid=make_sid("SK", 1))
-        if prefix == "SK"
-        else admin.CreateKey(account_sid=make_sid("AC", 1), friendly_name="a")
-    )
+    for call in (
+        admin.RevokeKey(sid=make_sid("SK", 1)),
+        admin.CreateKey(account_sid=make_sid("AC", 1), friendly_name="a"),
+        admin.ListKeys(account_sid=make_sid("AC", 1)),
+    ):
+        assert (await refusal(call)).code == "NOT_FOUND"
 
-    assert (await refusal(call)).code == "NOT_FOUND"
+
+async def test_only_an_operator_ends_an_operators_key(serving: Serving) -> None:
+    admin = serving.client.admin
+    (mine,) = (await admin.ListKeys()).keys
+    await admin.CreateKey(friendly_name="second operator", operator=True)
+    made = await admin.CreateKey(friendly_name="desk")
+    desk = await serving.connect(f"{made.key.sid}.{made.secret}")
+    error = await refusal(desk.admin.RevokeKey(sid=mine.sid))
+
+    assert list(error) == ["PERMISSION_DENIED", "PERMISSION_DENIED"]
+    assert (await admin.RevokeKey(sid=mine.sid)).key.sid == mine.sid

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FLEXCORE = Path(sys.executable).with_name("flexcore")
 #: real seconds after which something that should happen is called missing
 PATIENCE = 20.0
@@ -182,6 +184,66 @@ def test_check_of_a_stopped_server_finds_nothing_wrong(tmp_path: Path) -> None:
     assert re.search(r"^synchronous +FULL$", report.stdout, re.MULTILINE)
     accounts = re.findall(r"AC\w+  (\d+) events  0 wrong", report.stdout)
     assert len(accounts) == 2, "the directory and the first account"
+
+
+def start_and_stop(data: Path) -> None:
+    ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    with Running(data, "serve", *ports) as server:
+        server.line()
+        server.end(signal.SIGTERM)
+
+
+def test_lost_key_file_stops_the_server_and_draws_no_other(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    start_and_stop(data)
+    key_file = data / "secrets.key"
+    sealed_with = key_file.read_bytes()
+    key_file.unlink()
+    report = run(data, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+
+    assert report.returncode == 1
+    assert f"{key_file} is missing" in report.stderr
+    assert report.stderr.count("\n") == 1
+    assert not key_file.exists()
+    key_file.write_bytes(sealed_with)
+    start_and_stop(data)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_spoiled_credentials_are_said_in_one_line(tmp_path: Path, text: str) -> None:
+    data = tmp_path / "data"
+    start_and_stop(data)
+    path = data / "credentials.json"
+    known = json.loads(path.read_text())
+    path.write_text(text)
+    served = run(data, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    asked = run(data, "status")
+
+    for report in (served, asked):
+        assert report.returncode == 1
+        assert str(path) in report.stderr
+        assert "remove it" in report.stderr
+        assert report.stderr.count("\n") == 1
+    path.unlink()
+    start_and_stop(data)
+    assert json.loads(path.read_text())["secret"] == known["secret"]
+
+
+def test_events_say_where_to_go_on_when_the_server_shuts_down(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    with Running(data, "serve", *ports) as server:
+        server.line()
+        with Running(data, "events", "--json") as following:
+            last = json.loads(following.line())
+            server.end(signal.SIGTERM)
+            assert following.process.wait(PATIENCE) == 3
+            assert following.process.stderr is not None
+            told = json.loads(following.process.stderr.read())
+
+    assert last["last_sequence"]
+    assert told["resume_token"]
+    assert f"--token {told['resume_token']}" in told["error"]
 
 
 def test_status_tells_version_and_counts(data: Path) -> None:

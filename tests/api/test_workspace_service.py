@@ -294,3 +294,21 @@ async def test_what_is_unknown_is_not_found(serving: Serving) -> None:
         workspace.CreateActivity(workspace_sid=make_sid("WS", 1), friendly_name="a"),
     ):
         assert (await refusal(call)).code == "NOT_FOUND"
+
+
+async def test_name_of_a_workspace_is_its_own(serving: Serving) -> None:
+    error = await refusal(
+        serving.client.workspace.CreateWorkspace(friendly_name="Default")
+    )
+
+    assert list(error) == ["ALREADY_EXISTS", "RESOURCE_EXISTS"]
+
+
+async def test_candidates_are_named_when_a_workspace_must_be(serving: Serving) -> None:
+    workspace = serving.client.workspace
+    await workspace.CreateWorkspace(friendly_name="second")
+    sids = [row.sid for row in (await workspace.ListWorkspaces()).workspaces]
+    error = await refusal(serving.client.routing.CreateTask())
+
+    assert list(error) == ["INVALID_ARGUMENT", "DEFAULT_AMBIGUOUS"]
+    assert sorted(error.metadata["candidates"].split(",")) == sorted(sids)

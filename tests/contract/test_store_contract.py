@@ -259,7 +259,7 @@ def test_refused_commit_takes_all_of_its_account_and_nothing_of_others(
     assert store.bounds(OTHER) == (0, 2)
     assert store.recover(ACCOUNT).rows == []
     assert store.recover(ACCOUNT).watermark == 0
-    for key in (good.sid, "request|SK1|CreateTask|r-1", "outbox|OB1", "pair|+1|+2"):
+    for key in (good.sid, "request|SK1|CreateTask|r-1", "outbox|OB1", "pair|+1 +2"):
         assert fetch(store, key) is None
     assert read_log(store) == []
     assert read_log(store, subject=WORKER) == []
@@ -339,11 +339,11 @@ def test_two_messages_of_one_conversation_never_share_an_index(store: Store) -> 
 
 def test_pair_is_bound_until_it_is_released(store: Store) -> None:
     write(store, make_commit(0, pairs=(Pair("+1", "+2", "CH1"),)))
-    bound = fetch(store, "pair|+1|+2")
+    bound = fetch(store, "pair|+1 +2")
     write(store, make_commit(0, pairs=(Pair("+1", "+2", ""),)))
 
     assert bound == "CH1"
-    assert fetch(store, "pair|+1|+2") is None
+    assert fetch(store, "pair|+1 +2") is None
 
 
 def test_binding_a_pair_again_to_its_conversation_changes_nothing(store: Store) -> None:
@@ -351,7 +351,7 @@ def test_binding_a_pair_again_to_its_conversation_changes_nothing(store: Store) 
     write(store, make_commit(0, pairs=(pair,)))
     write(store, make_commit(0, pairs=(pair, pair)))
 
-    assert fetch(store, "pair|+1|+2") == "CH1"
+    assert fetch(store, "pair|+1 +2") == "CH1"
 
 
 def test_pair_of_another_conversation_is_refused(store: Store) -> None:
@@ -359,7 +359,7 @@ def test_pair_of_another_conversation_is_refused(store: Store) -> None:
     refused = store.commit([make_commit(0, pairs=(Pair("+1", "+2", "CH2"),))])
 
     assert "belong to another conversation" in str(refused[ACCOUNT])
-    assert fetch(store, "pair|+1|+2") == "CH1"
+    assert fetch(store, "pair|+1 +2") == "CH1"
 
 
 def test_pair_may_move_once_it_was_released(store: Store) -> None:
@@ -367,15 +367,15 @@ def test_pair_may_move_once_it_was_released(store: Store) -> None:
     moved = (Pair("+1", "+2", ""), Pair("+1", "+2", "CH2"))
     write(store, make_commit(0, pairs=moved))
 
-    assert fetch(store, "pair|+1|+2") == "CH2"
+    assert fetch(store, "pair|+1 +2") == "CH2"
 
 
 def test_same_pair_belongs_to_each_account_on_its_own(store: Store) -> None:
     write(store, make_commit(0, pairs=(Pair("+1", "+2", "CH1"),)))
     write(store, make_commit(0, account_sid=OTHER, pairs=(Pair("+1", "+2", "CH2"),)))
 
-    assert fetch(store, "pair|+1|+2") == "CH1"
-    assert fetch(store, "pair|+1|+2", OTHER) == "CH2"
+    assert fetch(store, "pair|+1 +2") == "CH1"
+    assert fetch(store, "pair|+1 +2", OTHER) == "CH2"
 
 
 def test_request_is_found_by_its_key(store: Store) -> None:
@@ -741,7 +741,7 @@ def test_parts_of_an_interaction_find_all_of_it(store: Store) -> None:
             make_sid(prefix, 404)
             for prefix in ("WT", "WR", "CH", "MB", "KD", "KG", "IM")
         ),
-        "pair|+1|+2",
+        "pair|+1 +2",
         "request|a|b|c",
         "inbox|a|b",
         "outbox|OB404",

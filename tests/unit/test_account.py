@@ -19,10 +19,12 @@ from flexcore.domain.errors import (
     Unavailable,
 )
 from flexcore.domain.limits import MILLISECOND, SECOND
-from flexcore.domain.model import Task
+from flexcore.domain.model import Row, Task, Workspace
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine import commands as c
+from flexcore.engine.decision import Decision
 from flexcore.engine.port import TailBatch
+from flexcore.engine.state import State
 from flexcore.store.interface import Commit
 from flexcore.store.sqlite import SqliteStore
 from tests.engines import Running
@@ -211,14 +213,33 @@ async def test_a_refused_account_does_not_touch_the_others(
         for batch in store.batches[before + 2 :]
     ]
     assert again == [[running.principal.account_sid]] * 7, "one command per commit"
-    sequences = [row.sequence for row in state_of(running).of_kind(Task)]
-    assert len(set(sequences)) == 7
+    sequences = [(await future).sequence for future in (first, *mine)]
+    assert sequences == sorted(sequences), "in the order they came"
 
 
 async def second_account(running: Running) -> c.Principal:
     create = c.CreateAccount(friendly_name="other")
     row = (await running.submit(create)).rows[0]
     return c.Principal(row.sid, "test")
+
+
+async def test_an_account_that_cannot_be_rebuilt_stops_and_others_go_on(
+    running: Running, store: FaultyStore
+) -> None:
+    other = await second_account(running)
+    store.refuses = poisoned
+    store.recover_error = OSError("database disk image is malformed")
+    with store.held() as held:
+        first = submit(running, c.CreateTask())
+        await held.arrived()
+        bad = submit(running, c.CreateTask(attributes='{"poison":1}'))
+        good = submit(running, c.CreateTask())
+        await settle()
+    await first
+
+    for task in (bad, good, submit(running, c.CreateTask())):
+        assert isinstance(await error_of(task), Unavailable)
+    assert (await running.engine.submit(other, c.CreateTask())).rows
 
 
 async def test_a_timer_that_cannot_be_written_does_not_spin(
@@ -299,6 +320,29 @@ async def test_deadlines_stand_still_while_the_disk_is_full(
     assert state_of(running).rows[offers[0].sid].status == ReservationStatus.PENDING
     clock.advance(1)
     await until(lambda: "reservation.timeout" in event_types(log_of(running)))
+
+
+async def test_time_that_was_given_back_is_not_lost_with_the_next_commit(
+    running: Running, store: FaultyStore, clock: VirtualClock
+) -> None:
+    reservation = await offer(running)
+    before = len(store.batches)
+    store.faults += [Fault.RETRY, None, Fault.LOST]
+    task = submit(running, c.CreateTask())
+    await until(lambda: len(store.batches) == before + 1)
+    await attempted(running)
+    clock.advance(2 * TIMEOUT)
+    await task
+    await until(lambda: not store.faults)
+    await attempted(running)
+    clock.advance(limits.COMMIT_RETRY_FIRST)
+    await until(lambda: account_of(running).idle)
+
+    found = (await running.submit(c.Get(sid=reservation.sid))).rows[0]
+
+    assert found.status == ReservationStatus.PENDING
+    gaps = 2 * TIMEOUT + limits.COMMIT_RETRY_FIRST
+    assert found.deadline == reservation.deadline + gaps
 
 
 async def test_new_work_is_unavailable_while_the_disk_is_full(
@@ -418,7 +462,7 @@ async def test_undurable_commands_are_bounded_and_the_rest_is_unavailable(
         first = submit(running, c.CreateTask())
         await held.arrived()
         reads = [submit(running, read) for _ in range(limits.UNDURABLE_COMMANDS - 1)]
-        await until(lambda: account_of(running)._full())
+        await until(lambda: account_of(running)._held.full)
         head = state_of(running).sequence
 
         error = await error_of(submit(running, c.CreateTask()))
@@ -438,7 +482,7 @@ async def test_undurable_bytes_are_bounded(
         tasks = [submit(running, large)]
         await held.arrived()
         tasks += [submit(running, large) for _ in range(300)]
-        await until(lambda: account_of(running)._full())
+        await until(lambda: account_of(running)._held.full)
 
         assert isinstance(await error_of(submit(running, large)), Unavailable)
         decided = len(list(state_of(running).of_kind(Task)))
@@ -622,6 +666,16 @@ async def test_a_fetch_that_fails_in_the_queue_does_not_stop_the_queue(
     assert (await after).rows
 
 
+async def test_reading_alone_does_not_fill_the_memory(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(State.shrink, "__defaults__", (3,))
+    for _ in range(20):
+        await error_of(submit(running, c.Get(sid=make_sid("WT"))))
+
+    assert len(state_of(running)._lookups) <= 3
+
+
 async def test_a_turn_lets_others_run_after_so_many_commands(running: Running) -> None:
     tasks = [submit(running, c.CreateTask()) for _ in range(200)]
     seen: list[int] = []
@@ -722,6 +776,33 @@ async def test_a_deadline_that_cannot_be_decided_does_not_stop_the_rest(
 
     assert answer.rows
     assert state_of(running).rows[reservation.sid] == reservation, "whole or absent"
+
+
+async def test_a_tick_that_fails_is_not_tried_again_at_once(
+    running: Running, clock: VirtualClock
+) -> None:
+    ticks: list[c.Command] = []
+
+    def broken(_: Decision, command: c.Tick) -> tuple[Row, ...]:
+        ticks.append(command)
+        raise RuntimeError("a bug of ours")
+
+    decider = account_of(running).decider
+    decider._handlers = {**decider._handlers, c.Tick: broken}
+    decider.matching.desk(next(state_of(running).of_kind(Workspace)).sid)
+    task = submit(running, c.CreateTask())
+    await settle()
+
+    assert len(ticks) == 1
+    assert not task.done()
+
+    clock.advance(limits.FAILURE_WAIT)
+    await settle()
+    assert len(ticks) == 2
+
+    decider._handlers = {**decider._handlers, c.Tick: lambda *_: ()}
+    clock.advance(limits.FAILURE_WAIT)
+    assert (await task).rows
 
 
 # --- the end ---------------------------------------------------------------------------

@@ -138,6 +138,7 @@ def test_check_refuses_a_folder_without_data_and_makes_none(tmp_path: Path) -> N
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_no_server_is_unreachable() -> None:
     report = run("status", "--address", "127.0.0.1:1", "--key", "SK1.secret")
 

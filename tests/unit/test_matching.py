@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
+from flexcore.domain.errors import ResourceExhausted
+from flexcore.domain.log import ChangeSet, encode_change_set
 from flexcore.domain.model import Reservation, Task, TaskQueue
 from flexcore.engine import commands as c
+from flexcore.engine.account import Account
 from flexcore.engine.decider import OFFERS_PER_DECISION
 from flexcore.engine.matching import Matching
 from tests.engines import Running
@@ -20,6 +24,16 @@ async def running(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Running]
     engine = await Running(tmp_path / "data", clock).start()
     yield engine
     await engine.close()
+
+
+async def changes_after(account: Account, sequence: int) -> list[ChangeSet]:
+    """Return the change sets after a position, up to the head."""
+    found: list[ChangeSet] = []
+    async for batch in account.tail.follow(sequence, ""):
+        found += batch.change_sets
+        if found and found[-1].last_sequence == account.tail.head:
+            break
+    return found
 
 
 async def test_offers_beyond_the_limit_follow_in_change_sets_of_their_own(
@@ -39,14 +53,9 @@ async def test_offers_beyond_the_limit_follow_in_change_sets_of_their_own(
     await running.submit(c.UpdateTaskQueue(sid=queue.sid, target_workers="1==1"))
     await running.submit(c.Tick())
 
-    change_sets = []
-    async for batch in account.tail.follow(before, ""):
-        change_sets += batch.change_sets
-        if change_sets and change_sets[-1].last_sequence == account.tail.head:
-            break
     offered = [
         sum(event.type == "reservation.created" for event in change_set.events)
-        for change_set in change_sets
+        for change_set in await changes_after(account, before)
     ]
     assert offered == [OFFERS_PER_DECISION, OFFERS_PER_DECISION, 10]
     assert {task.status for task in account.state.of_kind(Task)} == {"reserved"}
@@ -54,3 +63,42 @@ async def test_offers_beyond_the_limit_follow_in_change_sets_of_their_own(
     assert len(set(workers)) == PEOPLE
     rebuilt = Matching.rebuilt(account.state)
     assert account.decider.matching.dump() == rebuilt.dump()
+
+
+async def test_offers_of_large_tasks_stay_within_the_bytes_of_a_change_set(
+    running: Running,
+) -> None:
+    account = running.engine.accounts()[running.principal.account_sid]
+    (queue,) = account.state.of_kind(TaskQueue)
+    await running.submit(c.UpdateTaskQueue(sid=queue.sid, target_workers="1==0"))
+    attributes = f'{{"text":"{"x" * 60_000}"}}'
+    for number in range(40):
+        name = f"worker {number}"
+        await running.submit(
+            c.CreateWorker(workspace_sid="", friendly_name=name, activity="Available")
+        )
+        await running.submit(c.CreateTask(attributes=attributes))
+    before = account.tail.head
+    await running.submit(c.UpdateTaskQueue(sid=queue.sid, target_workers="1==1"))
+    await running.submit(c.Tick())
+
+    change_sets = await changes_after(account, before)
+    assert {task.status for task in account.state.of_kind(Task)} == {"reserved"}
+    sizes = [len(encode_change_set(change_set)) for change_set in change_sets]
+    assert max(sizes) <= limits.CHANGE_SET_BYTES
+
+
+async def test_change_of_too_many_resources_is_refused_and_changes_nothing(
+    running: Running,
+) -> None:
+    for number in range(limits.CHANGE_SET_RESOURCES):
+        name = f"worker {number}"
+        await running.submit(c.CreateWorker(workspace_sid="", friendly_name=name))
+    account = running.engine.accounts()[running.principal.account_sid]
+    before = account.state.sequence, len(account.state.rows)
+
+    with pytest.raises(ResourceExhausted, match="1000 resources, this one would"):
+        await running.submit(
+            c.CreateTaskChannel(workspace_sid="", unique_name="fax", friendly_name="")
+        )
+    assert (account.state.sequence, len(account.state.rows)) == before

@@ -400,7 +400,7 @@ async def test_many_restarts_take_no_more_than_a_second_each_from_an_offer(
 async def test_more_offers_than_one_decision_holds_all_get_their_time_back(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "CHANGE_SET_RESOURCES", 2)
+    monkeypatch.setattr(limits, "SHIFT_OFFERS", 2)
     running = await site.start()
     for name in "abcde":
         await hire(running, name)
@@ -490,4 +490,28 @@ async def test_a_first_start_cut_short_is_finished_by_the_next(
     running = await Running(tmp_path / "data", clock, seed=2).start()
 
     await usable(running)
+    await running.close()
+
+
+async def test_request_that_changed_nothing_is_answered_like_the_first_time(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    running = await Running(tmp_path / "data", clock).start()
+    hire = c.CreateWorker(workspace_sid="", friendly_name="ann", activity="Offline")
+    worker = (await running.submit(hire)).rows[0]
+    leave = c.UpdateWorker(sid=worker.sid, activity="Offline", request_id="once")
+    first = await running.submit(leave)
+    come = c.UpdateWorker(sid=worker.sid, activity="Available")
+    activity = (await running.submit(come)).rows[0].activity_sid
+    repeats = [await running.submit(leave)]
+    actor = running.principal
+    await running.close()
+    running = await Running(tmp_path / "data", clock).start()
+    running.principal = actor
+    repeats.append(await running.submit(leave))
+
+    assert [answer.rows for answer in repeats] == [first.rows] * 2
+    assert (await running.submit(c.Get(sid=worker.sid))).rows[
+        0
+    ].activity_sid == activity
     await running.close()

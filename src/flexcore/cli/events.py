@@ -44,7 +44,8 @@ async def events(
         while follow or seen < newest:
             response = await stream.read()
             if response is grpc.aio.EOF:
-                break
+                # A server that shuts down ends its streams in order.
+                raise _gone(token)
             for change_set in response.change_sets:
                 _show(talk, change_set)
                 seen = change_set.last_sequence
@@ -54,14 +55,18 @@ async def events(
     except grpc.aio.AioRpcError as error:
         if error.code() is not grpc.StatusCode.UNAVAILABLE:
             raise
-        raise Fail(
-            f"the server went away; go on with --token {token}",
-            UNREACHABLE,
-            resume_token=token,
-        ) from error
+        raise _gone(token) from error
     finally:
         # An abandoned stream is neither canceled nor collected by itself.
         stream.cancel()
+
+
+def _gone(token: str) -> Fail:
+    return Fail(
+        f"the server went away; go on with --token {token}",
+        UNREACHABLE,
+        resume_token=token,
+    )
 
 
 def _show(talk: Talk, change_set: Any) -> None:

@@ -121,10 +121,10 @@ def connect(
     """
     folder = Path(data or os.environ.get("FLEXCORE_DATA") or DEFAULT_DATA)
     path = folder / CREDENTIALS_FILE
-    left: Mapping[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    left = _left(path)
     target = target or os.environ.get("FLEXCORE_ADDRESS") or left.get("address")
     key = key or os.environ.get("FLEXCORE_KEY")
-    if not key and left:
+    if not key and "secret" in left:
         key = f"{left['key_sid']}.{left['secret']}"
     if not key:
         raise CredentialsMissing(
@@ -132,6 +132,23 @@ def connect(
             f"a server on this machine ({path} does not exist)"
         )
     return Connecting(target or DEFAULT_ADDRESS, key)
+
+
+def _left(path: Path) -> Mapping[str, str]:
+    """Return what a server left for its clients; empty if it left nothing."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise CredentialsMissing(
+            f"{path} is not JSON; remove it, restart the server"
+        ) from error
+    if not isinstance(found, dict):
+        raise CredentialsMissing(
+            f"{path} is not an object; remove it, restart the server"
+        )
+    return found
 
 
 class Connecting:

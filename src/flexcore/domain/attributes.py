@@ -83,6 +83,17 @@ def merge_patch(target: JsonObject, patch: JsonObject) -> JsonObject:
     return merged
 
 
+def changed(text: str, attributes: str | None, attributes_patch: str | None) -> str:
+    """Return stored attributes as an update leaves them: replaced, patched, or both."""
+    if attributes is not None:
+        text = canonical(check_attributes(attributes))
+    if attributes_patch is not None:
+        patch = check_attributes(attributes_patch, "attributes_patch")
+        text = canonical(merge_patch(msgspec.json.decode(text), patch))
+        check_attributes(text, "attributes_patch")
+    return text
+
+
 def canonical(value: JsonObject) -> str:
     """Encode compactly with sorted keys: the same object gives the same text."""
     return msgspec.json.encode(value, order="deterministic").decode()

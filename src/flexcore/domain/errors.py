@@ -9,6 +9,8 @@ full stop.
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from flexcore.domain import limits
+
 
 class Kind(Enum):
     """The canonical code of a refusal; names equal those of gRPC."""
@@ -39,7 +41,6 @@ class Reason(Enum):
     PAIR_IN_USE = "PAIR_IN_USE"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION"
     RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
-    RESOURCE_IN_USE = "RESOURCE_IN_USE"
     CHANNEL_OPEN = "CHANNEL_OPEN"
     CONVERSATION_CLOSED = "CONVERSATION_CLOSED"
     SENDER_MISSING = "SENDER_MISSING"
@@ -155,6 +156,15 @@ class Unavailable(FlexcoreError):
 
     kind = Kind.UNAVAILABLE
     reason = Reason.WRITER_BEHIND
+
+
+class Draining(Unavailable):
+    """The server is stopping and takes nothing new."""
+
+    reason = Reason.SERVER_DRAINING
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down", retry_after=limits.SECOND)
 
 
 class Unauthenticated(FlexcoreError):

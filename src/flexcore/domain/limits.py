@@ -3,7 +3,6 @@
 Times are microseconds unless the name ends in another unit.
 """
 
-MICROSECOND = 1
 MILLISECOND = 1_000
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -51,7 +50,17 @@ RESERVATION_TIMEOUT_SECONDS_MAX = 86_400
 #: offers of one task; the next cycle cancels it (routing: "max assignment count")
 ASSIGNMENTS_MAX = 1_000
 
+# Counts per account, or of accounts (overflow: RESOURCE_EXHAUSTED)
+ACCOUNTS_MAX = 1_000
+KEYS_MAX = 1_000
+WORKSPACES_MAX = 100
+SENDERS_MAX = 5_000
+ADDRESS_CONFIGURATIONS_MAX = 5_000
+#: messages of one pair of addresses that wait for their carrier
+UNSENT_MAX = 1_000
+
 # Counts per workspace (overflow: RESOURCE_EXHAUSTED)
+OPEN_TASKS_MAX = 500_000
 ACTIVITIES_MAX = 100
 TASK_CHANNELS_MAX = 15
 TASK_QUEUES_MAX = 5_000
@@ -61,11 +70,15 @@ WORKERS_MAX = 50_000
 # Conversations (overflow: RESOURCE_EXHAUSTED)
 PARTICIPANTS_MAX = 1_000
 EXTERNAL_PARTICIPANTS_MAX = 50
+#: invites of an interaction whose tasks are open: one decision must be able to end them
+OPEN_INVITES_MAX = 10
 
 # One decision (overflow: RESOURCE_EXHAUSTED, nothing changed)
 CHANGE_SET_EVENTS = 4_000
 CHANGE_SET_BYTES = 1024 * 1024
 CHANGE_SET_RESOURCES = 1_000
+#: offers that one decision gives their time back, however large they are
+SHIFT_OFFERS = 250
 
 # The mailbox of an account
 TURN_COMMANDS = 64

@@ -65,3 +65,5 @@ encode_change_set = _encoder.encode
 decode_change_set = _decoder.decode
 encode_row = _encoder.encode
 decode_row = _row_decoder.decode
+encode_rows = _encoder.encode
+decode_rows = msgspec.msgpack.Decoder(tuple[Resource, ...]).decode

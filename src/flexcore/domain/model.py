@@ -251,11 +251,16 @@ class ReceiptEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(Row, frozen=True, gc=False, kw_only=True, tag="receipt"):
-    """How one message fared on its way to one external participant."""
+    """How one message fared on its way to one external participant.
+
+    What stands after the last `queued` of its timeline is its present life: a dead
+    letter that is replayed begins a new one.
+    """
 
     conversation_sid: str
     message_sid: str
     participant_sid: str
+    sender_sid: str
     status: ReceiptStatus
     error_code: int = 0
     channel_message_sid: str = ""

@@ -8,14 +8,14 @@ are released, change sets go to the tail and the outbox wakes. Nothing is shown 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import structlog
 
 from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock, Handle
-from flexcore.domain.errors import FlexcoreError, Internal, Unavailable
+from flexcore.domain.errors import Draining, FlexcoreError, Internal, Unavailable
 from flexcore.domain.ids import Ids
+from flexcore.domain.log import decode_rows
 from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Tick
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decided, Decider, Handler
@@ -23,35 +23,19 @@ from flexcore.engine.keys import missing_keys
 from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
+from flexcore.engine.undurable import Entry, Held, Undurable
 from flexcore.store.interface import (
     Commit,
     CommitRefused,
     Found,
     OutboxEntry,
+    RequestEntry,
     Store,
 )
 
 log = structlog.get_logger(__name__)
 
 OnOutbox = Callable[[str, Sequence[OutboxEntry]], None]
-
-
-class Entry(NamedTuple):
-    """A command in the mailbox; internal ones have nobody who waits."""
-
-    principal: Principal
-    command: Command
-    caller: "asyncio.Future[Answer] | None"
-
-
-class Held(NamedTuple):
-    """Something decided and not released: an answer, a refusal, a commit."""
-
-    stamp: int
-    entry: Entry | None
-    result: Answer | FlexcoreError
-    commit: Commit | None
-    time: int
 
 
 class Account:
@@ -79,7 +63,7 @@ class Account:
         self._on_outbox = on_outbox
         self._nobody = Principal(sid, "")
         self._mailbox: deque[Entry] = deque()
-        self._held: deque[Held] = deque()
+        self._held = Undurable()
         self._fetching: set[str] = set()
         self._scheduled = False
         #: since when the disk takes nothing, or 0
@@ -90,7 +74,6 @@ class Account:
         self._waking_at = 0
         self._marking: Handle | None = None
         self._durable = 0
-        self._undurable_bytes = 0
         #: commits of one command each that are left after a refusal
         self._solo = 0
         self._recover()
@@ -134,8 +117,8 @@ class Account:
         if gap <= 0:
             return
         offers = self.decider.deadlines.offered()
-        for first in range(0, len(offers), limits.CHANGE_SET_RESOURCES):
-            sids = tuple(offers[first : first + limits.CHANGE_SET_RESOURCES])
+        for first in range(0, len(offers), limits.SHIFT_OFFERS):
+            sids = tuple(offers[first : first + limits.SHIFT_OFFERS])
             shift = Entry(self._nobody, ShiftOffers(gap=gap, sids=sids), None)
             self._decide(shift, self._clock.now())
 
@@ -162,8 +145,8 @@ class Account:
 
     def _refusal(self) -> FlexcoreError | None:
         if self._closed:
-            return Unavailable("the server is shutting down", retry_after=limits.SECOND)
-        if self._full() or self._late():
+            return Draining()
+        if self._held.full or self._late():
             return Unavailable(
                 "the disk does not keep up; nothing was changed",
                 retry_after=limits.SECOND,
@@ -174,14 +157,8 @@ class Account:
 
     def _late(self) -> bool:
         now = self._clock.now()
-        oldest = self._held[0].time if self._held else self._holding_since or now
-        return now - oldest > limits.UNDURABLE_TIME
-
-    def _full(self) -> bool:
-        return (
-            len(self._held) >= limits.UNDURABLE_COMMANDS
-            or self._undurable_bytes >= limits.UNDURABLE_BYTES
-        )
+        since = self._held.since or self._holding_since or now
+        return now - since > limits.UNDURABLE_TIME
 
     def _schedule(self) -> None:
         if not self._scheduled and not self._closed:
@@ -204,7 +181,7 @@ class Account:
 
     def _blocked(self) -> bool:
         """Say whether to wait for a commit before deciding anything more."""
-        if self._holding_since or self._resting or self._full():
+        if self._holding_since or self._resting or self._held.full:
             return True
         return self._solo > 0 and bool(self._held)
 
@@ -314,18 +291,14 @@ class Account:
             return self._repeated(decided.repeats)
         return Answer(self.state.sequence, decided.rows)
 
-    def _repeated(self, sequence: int) -> Answer:
-        """Rebuild an answer from the change set it was given with."""
-        for held in self._held:
-            if held.commit is not None and held.commit.change_set is not None:
-                change_set = held.commit.change_set
-                if change_set.last_sequence == sequence:
-                    break
-        else:
-            found = self.tail.find(sequence)
-            if found is None:
-                return Answer(sequence, (), repeated=True)
-            change_set = found
+    def _repeated(self, entry: RequestEntry) -> Answer:
+        """Rebuild an answer from the change set it was given with, or from its own."""
+        sequence = entry.sequence
+        if entry.answer:
+            return Answer(sequence, decode_rows(entry.answer), repeated=True)
+        change_set = self._held.change_set(sequence) or self.tail.find(sequence)
+        if change_set is None:
+            return Answer(sequence, (), repeated=True)
         rows = change_set.rows() | {row.sid: row for row in change_set.beside}
         given = tuple(rows[sid] for sid in change_set.answer)
         return Answer(sequence, given, repeated=True)
@@ -340,10 +313,8 @@ class Account:
         if commit is None and not self._held:
             self._release(entry, result)
             return
-        held = Held(stamp, entry, result, commit, self._clock.now())
-        self._held.append(held)
+        self._held.add(Held(stamp, entry, result, commit, self._clock.now()))
         if commit is not None:
-            self._undurable_bytes += len(commit.body)
             self._committer.add(Pending(self, commit, stamp))
 
     def _release(self, entry: Entry | None, result: Answer | FlexcoreError) -> None:
@@ -360,13 +331,8 @@ class Account:
         """Release everything decided up to the last of these commits."""
         self._durable = commits[-1].stamp
         outbox: list[OutboxEntry] = []
-        while self._held:
-            held = self._held[0]
-            if held.commit is not None and held.stamp > self._durable:
-                break
-            self._held.popleft()
+        for held in self._held.released(self._durable):
             if held.commit is not None:
-                self._undurable_bytes -= len(held.commit.body)
                 self._solo -= self._solo > 0
                 if held.commit.change_set is not None:
                     self.tail.publish(held.commit.change_set, len(held.commit.body))
@@ -385,19 +351,24 @@ class Account:
         nobody is at fault.
         """
         log.error("commit.refused", account=self.sid, exc_info=error)
-        undone, self._held = self._held, deque()
-        self._undurable_bytes = 0
+        undone = self._held.given_up()
         if isinstance(error, CommitRefused):
             self._solo = limits.SOLO_COMMITS
             if len(commits) == 1:
                 undone = self._without(undone, commits[0], error)
-        self._fetching.clear()
-        self._recover()
-        self._on_outbox(self.sid, self._recovered.outbox)
         entries = [held.entry for held in undone if held.entry is not None]
-        for entry in entries:
-            if isinstance(entry.command, ShiftOffers):  # before a deadline acts
-                self._decide(entry, self._clock.now())
+        self._fetching.clear()
+        try:
+            self._recover()
+        except Exception as failure:
+            # Nobody knows what is true: better no answer than a wrong one.
+            log.critical("account.stopped", account=self.sid, exc_info=failure)
+            self._closed = True
+        else:
+            self._on_outbox(self.sid, self._recovered.outbox)
+            for entry in entries:
+                if isinstance(entry.command, ShiftOffers):  # before a deadline acts
+                    self._decide(entry, self._clock.now())
         self._mailbox.extendleft(
             entry for entry in reversed(entries) if entry.caller is not None
         )
@@ -406,17 +377,16 @@ class Account:
         self._schedule()
 
     def _without(
-        self, undone: deque[Held], alone: Pending, error: Exception
-    ) -> deque[Held]:
+        self, undone: list[Held], alone: Pending, error: Exception
+    ) -> list[Held]:
         """Tell the caller of a command that cannot be written, and leave it out."""
         guilty = next(held for held in undone if held.commit is alone.commit)
-        undone.remove(guilty)
         if guilty.entry is None or guilty.entry.caller is None:
             self._rest()
         else:
             failure = self._internal(guilty.entry.command, error)
             self._release(guilty.entry, failure)
-        return undone
+        return [held for held in undone if held is not guilty]
 
     def hold(self) -> None:
         """Decide nothing while the disk takes nothing: clocks stand still."""
@@ -483,13 +453,12 @@ class Account:
         """Tell those still waiting that nobody knows: the committer has ended."""
         self._turn_away()
         unknown = Unavailable("the server stopped before the disk took this")
-        while self._held:
-            self._release(self._held.popleft().entry, unknown)
+        for held in self._held.given_up():
+            self._release(held.entry, unknown)
 
     def _turn_away(self) -> None:
-        text = "the server is shutting down"
         for entry in self._mailbox:
-            self._release(entry, Unavailable(text, retry_after=limits.SECOND))
+            self._release(entry, Draining())
         self._mailbox.clear()
 
     @property

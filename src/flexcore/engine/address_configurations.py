@@ -11,7 +11,12 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.workflows import resolve_workflow
-from flexcore.engine.workspaces import Rows, resolve_task_channel, resolve_workspace
+from flexcore.engine.workspaces import (
+    Rows,
+    refuse_full,
+    resolve_task_channel,
+    resolve_workspace,
+)
 
 AUTO_CREATION = ("none", "default", "interaction")
 
@@ -27,6 +32,9 @@ def create_address_configuration(
             f"address {address} is configured by {taken[0].sid}",
             metadata={"sid": taken[0].sid},
         )
+    count = decision.state.count_of(AddressConfiguration)
+    most = limits.ADDRESS_CONFIGURATIONS_MAX
+    refuse_full(count, most, "address configurations", "an account")
     row = AddressConfiguration(
         sid=decision.ids.sid("IG"),
         address=address,

@@ -138,7 +138,7 @@ class Committer:
         wait = limits.COMMIT_RETRY_FIRST
         while True:
             try:
-                refused = await self._in_thread(partial(self._store.commit, commits))
+                refused = await self.in_thread(partial(self._store.commit, commits))
                 break
             except CommitRetry as error:
                 self._stall(error)
@@ -216,19 +216,20 @@ class Committer:
         """
         now = self._clock.now()
         try:
-            await self._in_thread(self._store.checkpoint)
+            await self.in_thread(self._store.checkpoint)
             if now - self._cleaned < limits.CLEANUP_INTERVAL:
                 return
             deleted = 0
             for sid, owner in list(self._owners.items()):
                 clean_up = partial(self._store.clean_up, sid, owner.epoch, now)
-                deleted += await self._in_thread(clean_up)
+                deleted += await self.in_thread(clean_up)
             if deleted < limits.CLEANUP_ROWS:  # else the next batch is followed by more
                 self._cleaned = now
         except Exception as error:  # noqa: BLE001 the writer must outlive a full disk
             log.warning("store.upkeep.failed", error=repr(error))
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run a call that waits for the disk in the store's thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, call)
 

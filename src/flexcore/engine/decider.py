@@ -13,7 +13,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError, InvalidArgument, NotFound, Reason
 from flexcore.domain.ids import RESOURCES, Ids, fingerprint
-from flexcore.domain.log import Cause
+from flexcore.domain.log import Cause, encode_rows
 from flexcore.domain.model import Conversation, Reservation, Row, Task, Worker
 from flexcore.engine import (
     activities,
@@ -120,18 +120,20 @@ _CAUSES: Mapping[type[c.Command], Cause] = {
 
 #: offers one decision makes; more follow in decisions of their own
 OFFERS_PER_DECISION = limits.CHANGE_SET_RESOURCES // 4
+#: the matcher is asked for so many at a time, until their tasks have so many bytes
+_OFFERS_AT_ONCE = 8
+_OFFERED_BYTES = limits.CHANGE_SET_BYTES // 2
 
 
 class Decided(msgspec.Struct):
     """What a decision came to: an answer, and what has to be written, if anything.
 
-    A repeated request has no rows here: its answer stands in the change set that ends
-    at `repeats`.
+    A repeated request is answered from `repeats`.
     """
 
     rows: tuple[Row, ...] = ()
     commit: Commit | None = None
-    repeats: int = 0
+    repeats: RequestEntry | None = None
 
 
 class Decider:
@@ -172,14 +174,14 @@ class Decider:
         return self._run(principal, command, now, entry)
 
     def _repeat(self, entry: RequestEntry, mark: bytes) -> Decided:
-        """Say that the answer is that of the change set ending at `entry.sequence`."""
+        """Say that the answer is the one that was given before."""
         if entry.fingerprint != mark:
             raise InvalidArgument(
                 "request_id",
                 f"{entry.request_id} was used for another {entry.method} request",
                 reason=Reason.REQUEST_ID_REUSED,
             )
-        return Decided(repeats=entry.sequence)
+        return Decided(repeats=entry)
 
     def _run(
         self,
@@ -229,7 +231,7 @@ class Decider:
             self._match(decision)
             rows = tuple(self.state.rows.get(row.sid, row) for row in rows)
             commit = None
-            if not decision.empty():
+            if request is not None or not decision.empty():
                 commit = self._commit(decision, rows, request)
         except BaseException:
             # A bug of ours: rows go back, and the matcher follows from the rows.
@@ -238,14 +240,24 @@ class Decider:
             raise
         for sid in decision.touched:
             self.deadlines.follow(self.state.rows[sid])
+        for entry in decision.outbox.values():
+            self.state.follow(entry)
         return Decided(rows, commit)
 
     def _match(self, decision: Decision) -> None:
         if decision.touched:
             self.matching.sync(decision.touched)
-        if self.matching.pending:
-            for found in self.matching.match(decision.now, OFFERS_PER_DECISION):
+        count = size = 0
+        while (
+            self.matching.pending
+            and count < OFFERS_PER_DECISION
+            and size < _OFFERED_BYTES
+        ):
+            few = min(_OFFERS_AT_ONCE, OFFERS_PER_DECISION - count)
+            for found in self.matching.match(decision.now, few):
                 reservations.offer(decision, found)
+                count += 1
+                size += len(self.state.need(found.task_sid, Task).attributes)
 
     def _commit(
         self,
@@ -253,8 +265,12 @@ class Decider:
         rows: tuple[Row, ...],
         request: RequestEntry | None,
     ) -> Commit:
-        if request is not None and decision.has_events:
-            entry = msgspec.structs.replace(request, sequence=decision.last_sequence)
+        if request is not None:
+            entry = msgspec.structs.replace(
+                request,
+                sequence=decision.last_sequence,
+                answer=b"" if decision.has_events else encode_rows(rows),
+            )
             decision.request = entry
             key = request_key(entry.actor, entry.method, entry.request_id)
             decision.remember(key, entry)

@@ -11,7 +11,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.errors import Aborted, NotFound, ResourceExhausted
 from flexcore.domain.ids import RESOURCES, Ids
-from flexcore.domain.log import Cause, ChangeSet, Event, encode_change_set
+from flexcore.domain.log import Cause, ChangeSet, Event, encode_change_set, encode_row
 from flexcore.domain.model import (
     Conversation,
     Interaction,
@@ -33,6 +33,15 @@ from flexcore.store.interface import (
 )
 
 R = TypeVar("R", bound=Row)
+
+#: what one decision may do: events, resources, bytes
+_AT_MOST = (
+    (limits.CHANGE_SET_EVENTS, "cause {} events"),
+    (limits.CHANGE_SET_RESOURCES, "change {} resources"),
+    (limits.CHANGE_SET_BYTES, "write {} bytes"),
+)
+#: attributes are the bulk of a row, and bounded
+_ROWS_OF_ANY_SIZE = limits.CHANGE_SET_BYTES // (limits.ATTRIBUTES_BYTES + 4_096)
 
 
 class Decision:
@@ -157,11 +166,18 @@ class Decision:
 
     def check_limits(self) -> None:
         """Raise ResourceExhausted when one decision changes too much at once."""
-        if len(self._events) > limits.CHANGE_SET_EVENTS:
-            raise ResourceExhausted(
-                f"one call may cause {limits.CHANGE_SET_EVENTS} events, "
-                f"this one causes {len(self._events)}"
-            )
+        counts = (len(self._events), len(self.touched), self._size())
+        for count, (most, what) in zip(counts, _AT_MOST, strict=True):
+            if count > most:
+                raise ResourceExhausted(
+                    f"one call may {what.format(most)}, this one would {what.format(count)}"
+                )
+
+    def _size(self) -> int:
+        """Return the bytes of the touched rows; 0 when so few are surely small enough."""
+        if len(self.touched) <= _ROWS_OF_ANY_SIZE:
+            return 0
+        return sum(len(encode_row(self.state.rows[sid])) for sid in self.touched)
 
     def commit(self, answer: tuple[Row, ...]) -> Commit:
         """Close the decision: number its events and make what the store writes."""
@@ -178,7 +194,7 @@ class Decision:
             change_set=change_set,
             body=body,
             pairs=tuple(self.pairs),
-            request=self.request if change_set else None,
+            request=self.request,
             inbox=self.inbox,
             outbox=tuple(self.outbox.values()),
             watermark=self.watermark,
@@ -221,8 +237,8 @@ def subjects_of(rows: tuple[Row, ...]) -> tuple[str, ...]:
 
 
 def pair_key(address: str, proxy_address: str) -> str:
-    """Return the look-up key of a pair of addresses."""
-    return f"pair|{address}|{proxy_address}"
+    """Return the look-up key of a pair of addresses, which hold no spaces."""
+    return f"pair|{address} {proxy_address}"
 
 
 def request_key(actor: str, method: str, request_id: str) -> str:

@@ -4,6 +4,7 @@ It knows which accounts there are, their keys, and which business address belong
 which account. It is decided, logged and recovered like any account.
 """
 
+from flexcore.domain import limits
 from flexcore.domain.addresses import parse_address
 from flexcore.domain.errors import AlreadyExists, FailedPrecondition, NotFound
 from flexcore.domain.model import Account, Claim, Key
@@ -16,7 +17,7 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.vault import Vault
-from flexcore.engine.workspaces import Rows, required
+from flexcore.engine.workspaces import Rows, refuse_full, required
 
 #: the directory's own account sid; no credential belongs to it
 DIRECTORY_SID = "AC" + "0" * 32
@@ -31,12 +32,17 @@ class Directory:
     def create_account(self, decision: Decision, command: CreateAccount) -> Rows:
         """Create a tenant."""
         name = required(command.friendly_name, "friendly_name")
+        count = decision.state.count_of(Account)
+        refuse_full(count, limits.ACCOUNTS_MAX, "accounts", "a server")
         row = Account(sid=decision.ids.sid("AC"), friendly_name=name)
         return (decision.create(row, "account.created"),)
 
     def create_key(self, decision: Decision, command: CreateKey) -> Rows:
         """Create a key; its secret is drawn here and kept sealed."""
         account = decision.get(command.account_sid, Account)
+        keys = decision.state.where(Key, "account_sid", account.sid)
+        count = sum(not key.revoke_time for key in keys)
+        refuse_full(count, limits.KEYS_MAX, "keys", "an account")
         sid = decision.ids.sid("SK")
         row = Key(
             sid=sid,
@@ -54,13 +60,7 @@ class Directory:
             raise NotFound("key", command.sid)
         if key.revoke_time:
             return (key,)
-        keys = decision.state.where(Key, "account_sid", key.account_sid)
-        if sum(not row.revoke_time for row in keys) == 1:
-            raise FailedPrecondition(
-                f"key {key.sid} is the last of account {key.account_sid}; "
-                "create another first",
-                metadata={"sid": key.sid},
-            )
+        _refuse_last(decision, key)
         return (decision.change(key, "key.revoked", revoke_time=decision.now),)
 
     def claim_address(self, decision: Decision, command: ClaimAddress) -> Rows:
@@ -87,3 +87,19 @@ class Directory:
         if claim is None or claim.account_sid != command.account_sid:
             return ()
         return (decision.change(claim, "address.released", account_sid=""),)
+
+
+def _refuse_last(decision: Decision, key: Key) -> None:
+    """Refuse to lock an account, or all operators, out."""
+    living = [row for row in decision.state.of_kind(Key) if not row.revoke_time]
+    own = [row for row in living if row.account_sid == key.account_sid]
+    operators = [row for row in living if row.operator]
+    for keys, whose in (
+        (own, f"of account {key.account_sid}"),
+        (operators, "of an operator"),
+    ):
+        if keys == [key]:
+            raise FailedPrecondition(
+                f"key {key.sid} is the last {whose}; create another first",
+                metadata={"sid": key.sid},
+            )

@@ -4,6 +4,8 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 from flexcore import __version__
 from flexcore.domain.addresses import parse_address
@@ -11,7 +13,15 @@ from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import FlexcoreError, NotFound, Unauthenticated
 from flexcore.domain.ids import Ids
 from flexcore.domain.model import Account as AccountRow
-from flexcore.domain.model import Key, Message, Row, Sender, Task, Workspace
+from flexcore.domain.model import (
+    AddressConfiguration,
+    Key,
+    Message,
+    Row,
+    Sender,
+    Task,
+    Workspace,
+)
 from flexcore.engine import commands as c
 from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
@@ -56,14 +66,18 @@ class Engine:
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="flexcore-reader")
         self._accounts: dict[str, Account] = {}
         self._started = clock.now()
+        #: one at a time between a claim and its use, so that none is given back too early
+        self._claiming = asyncio.Lock()
 
     # life
 
     def start(self) -> None:
         """Recover the directory and every account it knows, and begin."""
+        self._store.open_account(DIRECTORY_SID)
         self._open(DIRECTORY_SID)
         self._clock.raise_floor(self._directory.watermark)
         for row in self._directory.state.of_kind(AccountRow):
+            self._store.open_account(row.sid)
             self._open(row.sid)
         for account in self._accounts.values():
             self._clock.raise_floor(account.watermark)
@@ -72,7 +86,6 @@ class Engine:
             account.start()
 
     def _open(self, sid: str) -> Account:
-        self._store.open_account(sid)
         is_directory = sid == DIRECTORY_SID
         account = Account(
             sid,
@@ -124,22 +137,23 @@ class Engine:
         if not isinstance(command, c.CreateSender | c.CreateAddressConfiguration):
             return await account.submit(principal, command)
         address = str(parse_address(command.address, "address"))
-        claim = c.ClaimAddress(address=address, account_sid=principal.account_sid)
-        before = await self._directory.submit(_OPERATOR, claim)
-        try:
-            return await account.submit(principal, command)
-        except FlexcoreError:
-            if before.rows[0].update_time == before.rows[0].create_time:
-                await self._release(principal, address)
-            raise
+        claim = c.ClaimAddress(address=address, account_sid=account.sid)
+        async with self._claiming:
+            await self._directory.submit(_OPERATOR, claim)
+            try:
+                return await account.submit(principal, command)
+            except FlexcoreError:
+                await self._release_unused(account, address)
+                raise
 
-    async def _release(self, principal: c.Principal, address: str) -> None:
+    async def _release_unused(self, account: Account, address: str) -> None:
         """Give an address back if nothing of the account uses it."""
-        state = self._account(principal.account_sid).state
-        if not state.where(Sender, "address", address):
-            release = c.ReleaseAddress(
-                address=address, account_sid=principal.account_sid
-            )
+        kinds = (Sender, AddressConfiguration)
+        if any(account.state.count(kind, "address", address) for kind in kinds):
+            return
+        release = c.ReleaseAddress(address=address, account_sid=account.sid)
+        # A claim that cannot be given back now is by the next refusal.
+        with suppress(FlexcoreError):
             await self._directory.submit(_OPERATOR, release)
 
     async def _submit_directory(
@@ -150,6 +164,8 @@ class Engine:
             # Whoever repeats this may come after a crash between the two.
             sid = answer.rows[0].sid
             if sid not in self._accounts:
+                await self._committer.in_thread(partial(self._store.open_account, sid))
+            if sid not in self._accounts:  # nobody else came first meanwhile
                 self._open(sid).start()
             who = c.Principal(sid, principal.actor)
             await self._accounts[sid].submit(who, c.CreateDefaults())

@@ -21,11 +21,7 @@ from flexcore.domain.model import (
     Workflow,
 )
 from flexcore.engine.commands import ReceiveMessage
-from flexcore.engine.conversations import (
-    add_conversation,
-    channel_open,
-    participants_of,
-)
+from flexcore.engine.conversations import add_conversation, participants_of
 from flexcore.engine.decision import Decision, inbox_key, pair_key
 from flexcore.engine.interactions import Routing, bind
 from flexcore.engine.messages import append
@@ -82,7 +78,7 @@ def _apply(decision: Decision, command: ReceiveMessage) -> Rows:
     bound = decision.state.lookup(pair_key(address, proxy))
     if bound:
         conversation = decision.get(str(bound), Conversation)
-        customer = _customer(decision, conversation, address)
+        customer = _customer(decision, conversation, address, proxy)
     else:
         conversation, customer = _begin(decision, address, proxy)
     conversation, message = append(
@@ -95,15 +91,16 @@ def _apply(decision: Decision, command: ReceiveMessage) -> Rows:
         attributes=attributes,
         channel_message_sid=command.channel_message_sid,
     )
-    _start_interaction(decision, conversation, customer)
+    if not bound:
+        _start_interaction(decision, conversation, customer)
     return (message, decision.get(conversation.sid, Conversation))
 
 
 def _customer(
-    decision: Decision, conversation: Conversation, address: str
+    decision: Decision, conversation: Conversation, address: str, proxy: str
 ) -> Participant:
     for row in participants_of(decision, conversation.sid):
-        if row.address == address:
+        if (row.address, row.proxy_address) == (address, proxy):
             return row
     raise AssertionError(f"pair bound to {conversation.sid} without its participant")
 
@@ -125,13 +122,11 @@ def _begin(
 def _start_interaction(
     decision: Decision, conversation: Conversation, customer: Participant
 ) -> None:
-    """Bring an agent in, if the address says so and nobody works on it yet."""
-    configuration = decision.state.find(
+    """Bring an agent into a new conversation, if its address says so."""
+    configuration = decision.state.need(
         conversation.address_configuration_sid, AddressConfiguration
     )
-    if configuration is None or configuration.auto_creation != "interaction":
-        return
-    if channel_open(decision, conversation):
+    if configuration.auto_creation != "interaction":
         return
     routing = Routing(
         decision.state.need(configuration.workflow_sid, Workflow),

@@ -3,7 +3,7 @@
 import msgspec
 
 from flexcore.domain.addresses import parse_address
-from flexcore.domain.attributes import canonical, check_attributes, merge_patch
+from flexcore.domain.attributes import canonical, changed, check_attributes
 from flexcore.domain.errors import AlreadyExists, FailedPrecondition
 from flexcore.domain.model import (
     Conversation,
@@ -63,7 +63,9 @@ def create_interaction(decision: Decision, command: CreateInteraction) -> Rows:
             f"conversation {conversation.sid} has no participant",
             metadata={"sid": conversation.sid},
         )
-    return bind(decision, conversation, customers[0], routing, initiated_by="api")
+    # Bots and colleagues have identities, so whoever has an address is the customer.
+    customer = next((row for row in customers if row.address), customers[0])
+    return bind(decision, conversation, customer, routing, initiated_by="api")
 
 
 def bind(
@@ -155,16 +157,16 @@ def create_invite(decision: Decision, command: CreateInvite) -> Rows:
     channel = decision.state.need(interaction.channel_sid, InteractionChannel)
     if channel.status != ChannelStatus.ACTIVE:
         next_state("interaction channel", channel.sid, channel.status, "invite")
-    patch = check_attributes(command.attributes_patch, "attributes_patch")
+    invites.refuse_full(decision, interaction.sid)
     workflow_sid = command.workflow_sid or interaction.workflow_sid
     routing = Routing(
         resolve_workflow(decision, interaction.workspace_sid, workflow_sid),
         resolve_task_channel(decision, interaction.workspace_sid, command.task_channel),
-        canonical(merge_patch(decoded(interaction.attributes), patch)),
+        changed(interaction.attributes, None, command.attributes_patch),
         command.priority,
         command.timeout_seconds,
     )
-    customer = participants_of(decision, interaction.conversation_sid)[0]
+    customer = invites.customer_of(decision, interaction.sid)
     return _invite(decision, interaction, channel, customer, routing)
 
 

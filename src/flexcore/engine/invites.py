@@ -6,7 +6,8 @@ channel and its conversation are closed, so that the next message of the custome
 afresh instead of landing in a dead thread.
 """
 
-from flexcore.domain.errors import FailedPrecondition, Reason
+from flexcore.domain import limits
+from flexcore.domain.errors import FailedPrecondition, Reason, ResourceExhausted
 from flexcore.domain.model import (
     Conversation,
     Interaction,
@@ -16,8 +17,10 @@ from flexcore.domain.model import (
     Participant,
     Reservation,
     Task,
+    Worker,
 )
 from flexcore.domain.states import (
+    OPEN_TASK,
     ChannelStatus,
     ConversationState,
     InviteStatus,
@@ -61,8 +64,9 @@ def join(decision: Decision, task: Task, reservation: Reservation) -> Rows:
         reservation_sid=reservation.sid,
     )
     channel = decision.state.need(invite.channel_sid, InteractionChannel)
+    worker = decision.state.need(reservation.worker_sid, Worker)
     participant = participants.add_identity(
-        decision, channel.conversation_sid, reservation.worker_name
+        decision, channel.conversation_sid, worker.friendly_name
     )
     agent = decision.create(
         InteractionParticipant(
@@ -87,6 +91,27 @@ def agents_of(decision: Decision, interaction_sid: str) -> list[InteractionParti
     )
     joined = ParticipantStatus.JOINED
     return [row for row in rows if row.type == "agent" and row.status == joined]
+
+
+def customer_of(decision: Decision, interaction_sid: str) -> Participant:
+    """Return whom an interaction is about; stays as long as the channel is open."""
+    rows = decision.state.where(
+        InteractionParticipant, "interaction_sid", interaction_sid
+    )
+    customer = next(row for row in rows if row.type == "customer")
+    return decision.state.need(customer.participant_sid, Participant)
+
+
+def refuse_full(decision: Decision, interaction_sid: str) -> None:
+    """Refuse an invite that would make its interaction too large to end at once."""
+    rows = decision.state.where(Invite, "interaction_sid", interaction_sid)
+    found = (decision.state.find(row.task_sid, Task) for row in rows)
+    count = sum(task is not None and task.status in OPEN_TASK for task in found)
+    if count >= limits.OPEN_INVITES_MAX:
+        raise ResourceExhausted(
+            f"an interaction holds at most {limits.OPEN_INVITES_MAX} open invites",
+            metadata={"sid": interaction_sid},
+        )
 
 
 def pending_of(decision: Decision, interaction_sid: str) -> list[Invite]:
@@ -120,18 +145,31 @@ def refuse_last_agent(decision: Decision, task: Task) -> None:
 
 
 def leave(decision: Decision, agent: InteractionParticipant, cause: str) -> None:
-    """Take a customer or an agent out of the channel and of its open conversation."""
+    """Take a customer or an agent out of the channel, an agent out of the thread too."""
     status = next_state("interaction participant", agent.sid, agent.status, cause)
-    if agent.status == ParticipantStatus.JOINED:
+    if agent.type == "agent" and agent.status == ParticipantStatus.JOINED:
         participant = decision.state.need(agent.participant_sid, Participant)
         conversation = decision.state.need(participant.conversation_sid, Conversation)
         open_ = conversation.state == ConversationState.ACTIVE
-        if agent.type == "agent" and open_ and not participant.remove_time:
+        if open_ and not participant.remove_time and not _shared(decision, agent):
             participants.remove(decision, participant)
     left = decision.now if status == ParticipantStatus.LEFT else 0
     event = "left" if status == ParticipantStatus.LEFT else "wrapping"
     decision.change(
         agent, f"interaction.participant.{event}", status=status, leave_time=left
+    )
+
+
+def _shared(decision: Decision, agent: InteractionParticipant) -> bool:
+    """Say whether somebody else in the channel takes part under the same name."""
+    rows = decision.state.where(
+        InteractionParticipant, "interaction_sid", agent.interaction_sid
+    )
+    return any(
+        row.participant_sid == agent.participant_sid
+        and row.status == ParticipantStatus.JOINED
+        and row.sid != agent.sid
+        for row in rows
     )
 
 

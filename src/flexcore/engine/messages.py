@@ -1,8 +1,14 @@
 """Messages: appended with the next index, and handed to the outbox."""
 
+from flexcore.domain import limits
 from flexcore.domain.addresses import CAPABILITIES, parse_address
 from flexcore.domain.attributes import canonical, check_attributes
-from flexcore.domain.errors import FailedPrecondition, InvalidArgument, Reason
+from flexcore.domain.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    Reason,
+    ResourceExhausted,
+)
 from flexcore.domain.model import (
     Conversation,
     Media,
@@ -29,19 +35,17 @@ def send_message(decision: Decision, command: SendMessage) -> Rows:
     if not command.author:
         raise InvalidArgument("author", "must not be empty")
     present = participants_of(decision, conversation.sid)
-    author = None
-    for row in present:
-        if command.author in (row.identity, row.address, row.sid):
-            author = row
-    outside = [row for row in present if row.address and row is not author]
+    authors = [row for row in present if command.author in (row.identity, row.address)]
+    outside = [row for row in present if row.address and row not in authors]
     senders = {row.sid: sender_of(decision, row) for row in outside}
     for row in outside:
         _check_body(command.body, row.address)
+        _refuse_backlog(decision, row)
     _, message = append(
         decision,
         conversation,
         command.author,
-        author,
+        authors[0] if authors else None,
         body=command.body,
         media=command.media,
         attributes=attributes,
@@ -96,6 +100,17 @@ def sender_of(decision: Decision, participant: Participant) -> Sender:
     return senders[0]
 
 
+def _refuse_backlog(decision: Decision, to: Participant) -> None:
+    """Refuse to queue without end for a carrier that takes nothing."""
+    most = limits.UNSENT_MAX
+    if decision.state.unsent(pair_key(to.address, to.proxy_address)) >= most:
+        raise ResourceExhausted(
+            f"{most} messages from {to.proxy_address} to {to.address} wait for their "
+            "carrier",
+            metadata={"address": to.address, "proxy_address": to.proxy_address},
+        )
+
+
 def _check_body(body: str, address: str) -> None:
     most = CAPABILITIES[parse_address(address, "address").kind].body_chars_max
     if len(body) > most:
@@ -113,6 +128,7 @@ def _send(
             conversation_sid=message.conversation_sid,
             message_sid=message.sid,
             participant_sid=to.sid,
+            sender_sid=sender.sid,
             status=ReceiptStatus.QUEUED,
             timeline=(ReceiptEntry(ReceiptStatus.QUEUED, decision.now),),
         ),

@@ -8,7 +8,7 @@ import msgspec
 
 from flexcore.domain import limits
 from flexcore.domain.errors import NotFound
-from flexcore.domain.model import Receipt, ReceiptEntry
+from flexcore.domain.model import Receipt, ReceiptEntry, Sender
 from flexcore.domain.states import (
     RECEIPT_RANK,
     OutboxState,
@@ -33,7 +33,7 @@ _CAUSES = {"sent": "done", "refused": "drop", "retry": "retry", "unknown": "lose
 def receive_status(decision: Decision, command: ReceiveStatus) -> Rows:
     """Take a delivery status; late, repeated and reordered ones do no harm."""
     receipt = decision.state.find(command.receipt_sid, Receipt)
-    if receipt is None:
+    if receipt is None or not _of_endpoint(decision, receipt, command.endpoint_id):
         return ()
     _settle_taken(decision, receipt, command.channel_message_sid)
     named = receipt.channel_message_sid
@@ -48,6 +48,12 @@ def receive_status(decision: Decision, command: ReceiveStatus) -> Rows:
             command.channel_message_sid,
         ),
     )
+
+
+def _of_endpoint(decision: Decision, receipt: Receipt, endpoint_id: str) -> bool:
+    """Say whether a webhook speaks for the sender that the message left by."""
+    senders = decision.state.where(Sender, "endpoint_id", endpoint_id)
+    return any(sender.sid == receipt.sender_sid for sender in senders)
 
 
 def _settle_taken(decision: Decision, receipt: Receipt, named: str) -> None:
@@ -124,6 +130,17 @@ def replay_dead_letter(decision: Decision, command: ReplayDeadLetter) -> Rows:
             reason="",
         ),
     )
+    receipt = decision.state.find(entry.receipt_sid, Receipt)
+    if receipt is not None:
+        queued = ReceiptEntry(ReceiptStatus.QUEUED, decision.now)
+        decision.change(
+            receipt,
+            "receipt.updated",
+            status=ReceiptStatus.QUEUED,
+            error_code=0,
+            channel_message_sid="",
+            timeline=(*receipt.timeline, queued),
+        )
     return ()
 
 
@@ -138,7 +155,7 @@ def _rise(
     sid = receipt.channel_message_sid or channel_message_sid
     known = any(
         entry.status == status and entry.error_code == error_code
-        for entry in receipt.timeline
+        for entry in _present_life(receipt)
     )
     if known and sid == receipt.channel_message_sid:
         return receipt
@@ -155,6 +172,13 @@ def _rise(
         channel_message_sid=sid,
         timeline=timeline,
     )
+
+
+def _present_life(receipt: Receipt) -> tuple[ReceiptEntry, ...]:
+    """Return the timeline from its last `queued` on."""
+    statuses = [entry.status for entry in receipt.timeline]
+    begins = len(statuses) - statuses[::-1].index(ReceiptStatus.QUEUED) - 1
+    return receipt.timeline[begins:]
 
 
 def _due(

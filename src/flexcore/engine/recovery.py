@@ -14,4 +14,5 @@ def recovered(account_sid: str, found: Recovery) -> State:
         state.note(row)
     for entry in found.outbox:
         state.remember(outbox_key(entry.sid), entry)
+        state.follow(entry)
     return state

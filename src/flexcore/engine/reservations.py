@@ -10,14 +10,13 @@ from flexcore.domain.model import (
     Reservation,
     Row,
     Task,
-    TaskChannel,
     TaskQueue,
     Worker,
     WorkerChannel,
     Workflow,
     Workspace,
 )
-from flexcore.domain.states import ReservationStatus, next_state
+from flexcore.domain.states import ReservationStatus, TaskStatus, next_state
 from flexcore.engine import invites
 from flexcore.engine.activities import move_to, resolve_activity
 from flexcore.engine.commands import AcceptReservation, RejectReservation, ShiftOffers
@@ -129,8 +128,7 @@ def snapshot(decision: Decision, worker: Worker) -> Rows:
     held = state.where(Reservation, "open_worker_sid", worker.sid)
     tasks: list[Row] = [state.need(row.task_sid, Task) for row in held]
     channels = state.where(WorkerChannel, "worker_sid", worker.sid)
-    known = [c for c in channels if state.find(c.task_channel_sid, TaskChannel)]
-    return (worker, *known, *held, *tasks)
+    return (worker, *channels, *held, *tasks)
 
 
 def _refuse_late(decision: Decision, reservation: Reservation) -> None:
@@ -140,9 +138,11 @@ def _refuse_late(decision: Decision, reservation: Reservation) -> None:
     late = (decision.now - reservation.deadline) / limits.SECOND
     text = f"reservation {reservation.sid} timed out {late:.1f} s before this call"
     task = decision.state.find(reservation.task_sid, Task)
-    if task is not None and task.status in ("pending", "reserved"):
+    if task is not None and task.status == TaskStatus.PENDING:
         queue = decision.state.need(task.task_queue_sid, TaskQueue)
         text += f"; its task is back in queue {queue.friendly_name}"
+    if task is not None and task.status == TaskStatus.RESERVED:
+        text += "; its task is offered to another worker"
     raise FailedPrecondition(
         text,
         reason=Reason.RESERVATION_EXPIRED,

@@ -9,7 +9,7 @@ from flexcore.domain.model import Sender
 from flexcore.engine.commands import CreateSender, UpdateSender
 from flexcore.engine.decision import Decision
 from flexcore.engine.vault import Vault
-from flexcore.engine.workspaces import Rows, required
+from flexcore.engine.workspaces import Rows, refuse_full, required
 
 #: protocols a sender can speak; each has a handler in channels/
 PROVIDERS = ("twilio",)
@@ -34,6 +34,8 @@ class Senders:
                 f"address {address} has the sender {taken[0].sid}",
                 metadata={"sid": taken[0].sid},
             )
+        count = decision.state.count_of(Sender)
+        refuse_full(count, limits.SENDERS_MAX, "senders", "an account")
         sid = decision.ids.sid("XE")
         token = required(command.auth_token, "auth_token")
         row = Sender(

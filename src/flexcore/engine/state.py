@@ -33,8 +33,8 @@ from flexcore.domain.model import (
     Workflow,
     Workspace,
 )
-from flexcore.domain.states import OPEN_TASK, ChannelStatus
-from flexcore.store.interface import Found
+from flexcore.domain.states import OPEN_TASK, ChannelStatus, OutboxState
+from flexcore.store.interface import Found, OutboxEntry
 
 R = TypeVar("R", bound=Row)
 
@@ -100,6 +100,8 @@ class State:
         self._index: dict[tuple[type[Row], str, str], dict[str, None]] = {}
         self._lookups: OrderedDict[str, tuple[Found, int]] = OrderedDict()
         self._droppable: OrderedDict[str, int] = OrderedDict()
+        #: sids of the messages that wait for their carrier, by pair of addresses
+        self._unsent: dict[str, set[str]] = {}
 
     # rows
 
@@ -129,6 +131,10 @@ class State:
         """Yield every row of a kind, by sid."""
         for sid in sorted(self._kinds.get(kind, ())):
             yield self.need(sid, kind)
+
+    def count_of(self, kind: type[Row]) -> int:
+        """Return how many rows of a kind are in memory."""
+        return len(self._kinds.get(kind, ()))
 
     def put(self, row: Row) -> Row | None:
         """Put a row in place of its former version, which is returned."""
@@ -200,6 +206,23 @@ class State:
                 return
             found = None
         self._lookups[key] = (found, 0)
+
+    # the outbox
+
+    def unsent(self, pair: str) -> int:
+        """Return how many messages of a pair wait for their carrier."""
+        return len(self._unsent.get(pair, ()))
+
+    def follow(self, entry: OutboxEntry) -> None:
+        """Count an outbox entry as long as it waits."""
+        if entry.state not in (OutboxState.DONE, OutboxState.DEAD):
+            self._unsent.setdefault(entry.pair, set()).add(entry.sid)
+            return
+        waiting = self._unsent.get(entry.pair)
+        if waiting is not None:
+            waiting.discard(entry.sid)
+            if not waiting:
+                del self._unsent[entry.pair]
 
     # dropping
 

@@ -128,7 +128,6 @@ class Tail:
         if position >= self._floor:
             strand = self._strands.get(subject)
             return strand.after(position) if strand is not None else []
-        self._check(position)
         found = self._store.read_log(
             self._account_sid, position, subject, limits.LOG_READ_BYTES
         )

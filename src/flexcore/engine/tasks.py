@@ -3,7 +3,7 @@
 from typing import Any
 
 from flexcore.domain import limits
-from flexcore.domain.attributes import canonical, check_attributes, merge_patch
+from flexcore.domain.attributes import canonical, changed, check_attributes
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.model import (
     Reservation,
@@ -13,6 +13,7 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.states import (
     OPEN_RESERVATION,
+    OPEN_TASK,
     ReservationStatus,
     TaskStatus,
     next_state,
@@ -25,14 +26,19 @@ from flexcore.engine.commands import (
     UpdateTask,
     WrapTask,
 )
-from flexcore.engine.decision import Decision, decoded
+from flexcore.engine.decision import Decision
 from flexcore.engine.workflows import (
     first_step,
     next_step,
     resolve_workflow,
     step_changes,
 )
-from flexcore.engine.workspaces import Rows, resolve_task_channel, resolve_workspace
+from flexcore.engine.workspaces import (
+    Rows,
+    refuse_full,
+    resolve_task_channel,
+    resolve_workspace,
+)
 
 
 def create_task(decision: Decision, command: CreateTask) -> Rows:
@@ -69,14 +75,15 @@ def add_task(
     sid: str = "",
 ) -> Task:
     """Add a task that waits in the first step of `workflow`."""
-    if not 0 <= priority <= limits.PRIORITY_MAX:
-        raise InvalidArgument("priority", f"must be 0 to 2147483647, is {priority}")
+    priority = _checked_priority(priority)
     most = limits.TASK_TIMEOUT_SECONDS_MAX
     if not 0 <= timeout_seconds <= most:
         raise InvalidArgument(
             "timeout", f"must be 1 to {most} seconds, is {timeout_seconds}"
         )
     timeout_seconds = timeout_seconds or limits.TASK_TIMEOUT_SECONDS_DEFAULT
+    count = decision.state.count(Task, "open_workspace_sid", workflow.workspace_sid)
+    refuse_full(count, limits.OPEN_TASKS_MAX, "open tasks")
     step = first_step(workflow, attributes)
     task = decision.create(
         Task(
@@ -105,27 +112,24 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
     """Change attributes or priority; the task keeps its step."""
     task = decision.get(command.sid, Task)
     decision.expect(task, command.expected_version)
-    if not next_open(task):
+    if task.status not in OPEN_TASK:
         next_state("task", task.sid, task.status, "update")
-    changes: dict[str, object] = {}
-    if command.attributes is not None:
-        changes["attributes"] = canonical(check_attributes(command.attributes))
-    if command.attributes_patch is not None:
-        patch = check_attributes(command.attributes_patch, "attributes_patch")
-        base = decoded(str(changes.get("attributes", task.attributes)))
-        merged = canonical(merge_patch(base, patch))
-        check_attributes(merged, "attributes_patch")
-        changes["attributes"] = merged
+    attributes = changed(task.attributes, command.attributes, command.attributes_patch)
+    priority = task.priority
     if command.priority is not None:
-        if not 0 <= command.priority <= limits.PRIORITY_MAX:
-            raise InvalidArgument("priority", "must be 0 to 2147483647")
-        changes["priority"] = command.priority
-    return (decision.change(task, "task.updated", **changes),)
+        priority = _checked_priority(command.priority)
+    task = decision.change(
+        task, "task.updated", attributes=attributes, priority=priority
+    )
+    return (task,)
 
 
-def next_open(task: Task) -> bool:
-    """Say whether a task can still be worked on."""
-    return task.status not in (TaskStatus.COMPLETED, TaskStatus.CANCELED)
+def _checked_priority(priority: int) -> int:
+    if not 0 <= priority <= limits.PRIORITY_MAX:
+        raise InvalidArgument(
+            "priority", f"must be 0 to {limits.PRIORITY_MAX}, is {priority}"
+        )
+    return priority
 
 
 def cancel_task(decision: Decision, command: CancelTask) -> Rows:

@@ -1,7 +1,7 @@
 """Workers: who they are, what they do, and how much of what they take."""
 
 from flexcore.domain import limits
-from flexcore.domain.attributes import canonical, check_attributes, merge_patch
+from flexcore.domain.attributes import canonical, changed, check_attributes
 from flexcore.domain.errors import AlreadyExists, InvalidArgument
 from flexcore.domain.model import (
     Reservation,
@@ -12,7 +12,7 @@ from flexcore.domain.model import (
 from flexcore.domain.states import ReservationStatus
 from flexcore.engine.activities import move_to, resolve_activity
 from flexcore.engine.commands import CreateWorker, UpdateWorker, UpdateWorkerChannel
-from flexcore.engine.decision import Decision, decoded
+from flexcore.engine.decision import Decision
 from flexcore.engine.reservations import end_offer
 from flexcore.engine.workspaces import (
     Rows,
@@ -86,13 +86,7 @@ def _reject_pending(decision: Decision, worker: Worker) -> None:
 def _update_attributes(
     decision: Decision, worker: Worker, command: UpdateWorker
 ) -> Worker:
-    text = worker.attributes
-    if command.attributes is not None:
-        text = canonical(check_attributes(command.attributes))
-    if command.attributes_patch is not None:
-        patch = check_attributes(command.attributes_patch, "attributes_patch")
-        text = canonical(merge_patch(decoded(text), patch))
-        check_attributes(text, "attributes_patch")
+    text = changed(worker.attributes, command.attributes, command.attributes_patch)
     if text == worker.attributes:
         return worker
     return decision.change(worker, "worker.attributes.update", attributes=text)

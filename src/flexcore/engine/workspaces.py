@@ -41,6 +41,9 @@ UNIQUE_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\Z")
 def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
     """Create a workspace with three activities and the channel `default`."""
     name = required(command.friendly_name, "friendly_name")
+    known = list(decision.state.of_kind(Workspace))
+    refuse_taken(known, name)
+    refuse_full(len(known), limits.WORKSPACES_MAX, "workspaces", "an account")
     workspace = Workspace(sid=decision.ids.sid("WS"), friendly_name=name)
     offline, *others = (
         Activity(
@@ -165,6 +168,7 @@ def only_one(rows: Sequence[N], field: str) -> N:
         field,
         f"must be given, there are {len(rows)}: {names}" if rows else "there is none",
         reason=Reason.DEFAULT_AMBIGUOUS,
+        metadata={"candidates": ",".join(row.sid for row in rows[:10])},
     )
 
 
@@ -191,14 +195,14 @@ def required(text: str, field: str) -> str:
 def refuse_taken(rows: Sequence[Named], friendly_name: str, but: str = "") -> None:
     """Raise AlreadyExists if another row has this name, whatever its case."""
     for row in rows:
-        if row.friendly_name.lower() == friendly_name.lower() and row.sid != but:
+        if row.friendly_name.casefold() == friendly_name.casefold() and row.sid != but:
             raise AlreadyExists(
                 f"friendly_name {friendly_name!r} is taken by {row.sid}",
                 metadata={"sid": row.sid, "field": "friendly_name"},
             )
 
 
-def refuse_full(count: int, most: int, what: str) -> None:
-    """Raise ResourceExhausted when a workspace has all it may have."""
+def refuse_full(count: int, most: int, what: str, holder: str = "a workspace") -> None:
+    """Raise ResourceExhausted when somebody has all they may have."""
     if count >= most:
-        raise ResourceExhausted(f"a workspace holds at most {most} {what}")
+        raise ResourceExhausted(f"{holder} holds at most {most} {what}")

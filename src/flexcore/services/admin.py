@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import msgspec
 
+from flexcore.domain import limits
 from flexcore.domain.errors import NotFound, PermissionDenied
 from flexcore.domain.model import Key
 from flexcore.engine import commands
@@ -62,12 +63,15 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: pb.ListKeysRequest, context: Context
     ) -> pb.ListKeysResponse:
         principal = _of_account(caller(), request.account_sid)
+        # A list of nothing would not say that there is no such account.
+        self._port.info(principal)
         page, token = await list_page(self._port, request, Key, {}, principal=principal)
         return rows_to_proto(pb.ListKeysResponse(next_page_token=token), page.rows)
 
     async def RevokeKey(
         self, request: pb.RevokeKeyRequest, context: Context
     ) -> pb.RevokeKeyResponse:
+        await self._refuse_operators_key(request)
         command = commands.RevokeKey(
             request_id=request.request_id,
             account_sid=_of_account(caller(), request.account_sid).account_sid,
@@ -75,6 +79,15 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         )
         answer = await self._port.submit(caller(), command)
         return answer_to_proto(pb.RevokeKeyResponse(), answer)
+
+    async def _refuse_operators_key(self, request: pb.RevokeKeyRequest) -> None:
+        """Let nobody but an operator end the use of an operator's key."""
+        if caller().operator:
+            return
+        keys = await self._port.list(caller(), Key, {}, None, limits.KEYS_MAX)
+        theirs = (row for row in keys.rows if isinstance(row, Key) and row.operator)
+        if any(key.sid == request.sid for key in theirs):
+            raise PermissionDenied(f"key {request.sid} is an operator's")
 
 
 def _of_account(principal: Principal, account_sid: str) -> Principal:

@@ -90,6 +90,7 @@ def receipt_to_proto(row: Receipt) -> conversation_pb2.Receipt:
         error_code=row.error_code,
         channel_message_sid=row.channel_message_sid,
         timeline=[_entry_to_proto(entry) for entry in row.timeline],
+        sender_sid=row.sender_sid,
     )
 
 

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError
 
 from flexcore.domain import limits
 from flexcore.domain.errors import (
     DeadlineExceeded,
     FlexcoreError,
     Internal,
+    InvalidArgument,
     Kind,
     PermissionDenied,
     ResourceExhausted,
@@ -34,6 +35,7 @@ _LOG = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
+Read: TypeAlias = Callable[[bytes], Any]
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
@@ -68,6 +70,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
         access = self._policy.get(method)
         if access is Access.OPEN:
             return handler
+        # A message of a stream of requests is read by gRPC; a single request below, where
+        # bytes that are none get a status of ours, and nobody's before a credential.
+        read = cast("Read", handler.request_deserializer)
+        streamed = handler.request_streaming
         make: Callable[..., Handler] = grpc.unary_unary_rpc_method_handler
         behavior: Any = handler.unary_unary
         if handler.response_streaming and handler.request_streaming:
@@ -78,17 +84,19 @@ class Interceptor(grpc.aio.ServerInterceptor):
         elif handler.response_streaming:
             make, behavior = grpc.unary_stream_rpc_method_handler, handler.unary_stream
         if handler.response_streaming:
-            serve = self._stream(method, access, _writing(behavior))
+            write = _writing(behavior)
+            serve = self._stream(method, access, write, None if streamed else read)
         else:
-            serve = self._unary(method, access, behavior)
-        return make(serve, handler.request_deserializer, handler.response_serializer)
+            serve = self._unary(method, access, behavior, read)
+        return make(serve, read if streamed else None, handler.response_serializer)
 
     def _unary(
-        self, method: str, access: Access | None, behavior: Behavior
+        self, method: str, access: Access | None, behavior: Behavior, read: Read
     ) -> Behavior:
         async def serve(request: Any, context: Context) -> Any:
             try:
-                self._admit(method, access, request, context)
+                self._admit(method, access, context)
+                request = self._read(request, read)
                 async with asyncio.timeout(_seconds(context)):
                     response = await behavior(request, context)
             except Exception as error:  # noqa: BLE001  # told to the log, with an id
@@ -100,12 +108,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return serve
 
     def _stream(
-        self, method: str, access: Access | None, behavior: Behavior
+        self, method: str, access: Access | None, behavior: Behavior, read: Read | None
     ) -> Behavior:
         async def serve(request: Any, context: Context) -> None:
             self._streams += 1
             try:
-                self._admit(method, access, request, context)
+                self._admit(method, access, context)
+                if read is not None:
+                    request = self._read(request, read)
                 self._admit_stream()
                 # At once, so that a caller knows the stream stands before its first event.
                 await context.send_initial_metadata(())
@@ -117,10 +127,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
         return serve
 
-    def _admit(
-        self, method: str, access: Access | None, request: Any, context: Context
-    ) -> None:
-        """Let a call in, or raise: who it is, what it may do, what it asks."""
+    def _admit(self, method: str, access: Access | None, context: Context) -> None:
+        """Let a call in, or raise: who it is, what it may do."""
         session = open_session(self._port, context.invocation_metadata() or ())
         name = method.rpartition("/")[2]
         if access is None:
@@ -130,8 +138,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 f"{name} needs an operator key", metadata={"method": name}
             )
         begin(session)
-        if isinstance(request, Message):
-            self._rules.check(request)
+
+    def _read(self, request: bytes, read: Read) -> Any:
+        """Return the message a call asks with, checked; InvalidArgument otherwise."""
+        try:
+            message = read(request)
+        except DecodeError as error:
+            raise InvalidArgument("request", "not a message of this method") from error
+        self._rules.check(message)
+        return message
 
     def _admit_stream(self) -> None:
         if self._streams > limits.STREAMS_MAX:

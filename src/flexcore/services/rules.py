@@ -28,8 +28,8 @@ DURATION_SECONDS_MAX = 315_576_000_000
 
 _PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "event_type": (
-        re.compile(r"[a-z-]+(?:\.[a-z-]+)*"),
-        "words of lower-case letters and dashes, joined by dots",
+        re.compile(r"[a-z_-]+(?:\.[a-z_-]+)*"),
+        "words of lower-case letters, dashes and underscores, joined by dots",
     ),
     "line": (
         re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"),

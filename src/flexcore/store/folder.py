@@ -15,8 +15,10 @@ class DataFolder:
     """A locked data folder; `name` is the path as it was given."""
 
     def __init__(self, name: str | os.PathLike[str]) -> None:
-        self.name = os.fspath(name)
         self.path = Path(name)
+        self.name = os.fspath(name)
+        if not self.path.is_absolute() and not self.name.startswith("."):
+            self.name = f".{os.sep}{self.name}"
         if not self.path.is_dir():
             self._create()
         self._lock = self._locked()

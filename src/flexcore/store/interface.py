@@ -59,7 +59,11 @@ class InboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class RequestEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A request that succeeded, so that its repeat gets the same answer."""
+    """A request that succeeded, so that its repeat gets the same answer.
+
+    The answer stands in the change set that ends at `sequence`; a request that changed
+    nothing has none, and its rows are in `answer`.
+    """
 
     actor: str
     method: str
@@ -67,6 +71,7 @@ class RequestEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     fingerprint: bytes
     sequence: int
     time: int
+    answer: bytes = b""
 
 
 class Pair(msgspec.Struct, frozen=True, gc=False):
@@ -170,7 +175,7 @@ class Fetcher(Protocol):
         Keys: a sid (the rows of its aggregate, root first: a task with its
         reservations; a conversation with its participants; an interaction with its
         channel, participants and invites; a message, receipt or other row alone),
-        `pair|address|proxy` (a conversation sid), `request|actor|method|id`,
+        `pair|address proxy` (a conversation sid), `request|actor|method|id`,
         `inbox|endpoint|id`, `outbox|sid`. None when there is nothing.
         """
         ...

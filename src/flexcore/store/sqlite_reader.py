@@ -131,7 +131,7 @@ class SqliteFetcher:
         return [decode_row(body) for (body,) in bodies] or None
 
     def _pair(self, account_sid: str, words: list[str]) -> str | None:
-        address, proxy_address = words
+        address, proxy_address = "|".join(words).split(" ")
         rows = self._select("get_pair", account_sid, address, proxy_address)
         return rows[0][0] if rows else None
 
@@ -140,7 +140,7 @@ class SqliteFetcher:
         rows = self._select("get_request", account_sid, actor, method, request_id)
         if not rows:
             return None
-        fingerprint, sequence, time = rows[0]
+        fingerprint, sequence, time, answer = rows[0]
         return RequestEntry(
             actor=actor,
             method=method,
@@ -148,6 +148,7 @@ class SqliteFetcher:
             fingerprint=fingerprint,
             sequence=sequence,
             time=time,
+            answer=answer,
         )
 
     def _inbox(self, account_sid: str, words: list[str]) -> InboxEntry | None:

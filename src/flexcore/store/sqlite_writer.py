@@ -48,7 +48,7 @@ _REFUSALS = (apsw.Error, CommitRefused, OverflowError, TypeError, ValueError)
 
 #: columns beside the account
 _request_values = attrgetter(
-    "actor", "method", "request_id", "fingerprint", "sequence", "time"
+    "actor", "method", "request_id", "fingerprint", "sequence", "time", "answer"
 )
 _inbox_values = attrgetter(
     "endpoint_id", "channel_message_sid", "time", "state", "reason", "form"

@@ -46,6 +46,7 @@ CREATE TABLE request (
   fingerprint BLOB NOT NULL,
   sequence INTEGER NOT NULL,
   time INTEGER NOT NULL,
+  answer BLOB NOT NULL,
   PRIMARY KEY (account, actor, method, request_id)
 ) STRICT;
 

@@ -1,0 +1,285 @@
+"""No field is accepted and ignored: each one, set to another value, makes a difference.
+
+A difference is in the answer, in the refusal, or in what the log says of the change. Two
+copies of one world are asked, one with the field and one without; a field that has no value in
+the tables below fails, so that a new one comes with its own.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flexcore.services.convert_event import change_set_to_proto
+from flexcore.v1 import (
+    channel_pb2,
+    conversation_pb2,
+    interaction_pb2,
+    routing_pb2,
+)
+from tests.api.refusals import refusal, unpacked
+from tests.api.world import (
+    CONFIGURATION,
+    METHODS,
+    Template,
+    World,
+    call,
+    mutating,
+    rules_of,
+)
+from tests.factories import make_sid
+from tests.serving import Serving
+
+PICTURE = conversation_pb2.Media(
+    url="https://example.org/a.png", content_type="image/png"
+)
+
+#: another value than the default, by field, wherever it is
+VALUES: dict[str, Any] = {
+    "activity": "Unavailable",
+    "after_index": 0,
+    "attributes": '{"z":1}',
+    "attributes_patch": '{"z":1}',
+    "auth_token": "another secret",
+    "author": "system",
+    "auto_creation": channel_pb2.AUTO_CREATION_NONE,
+    "available": True,
+    "base_url": "http://127.0.0.1:10",
+    "body": "bye",
+    "carrier_account_sid": "AC2",
+    "configuration": lambda world: CONFIGURATION % world.tokens["other_queue"],
+    "configured_capacity": 5,
+    "deduplicates": True,
+    "friendly_name": "another",
+    "identity": "carl",
+    "media": [PICTURE],
+    "mode": interaction_pb2.CLOSE_MODE_COMPLETE,
+    "operator": True,
+    "page_size": 1,
+    "priority": 7,
+    "provider": "pigeon",
+    "public_url": "https://other.example.org",
+    "reason": "enough",
+    "state": conversation_pb2.CONVERSATION_STATE_CLOSED,
+    "target_workers": "a > 5",
+    "task_channel": "sms",
+    "task_queue_sid": lambda world: world.tokens["other_queue"],
+    "task_reservation_timeout": Duration(seconds=33),
+    "timeout": Duration(seconds=60),
+    "types": ["message"],
+    "unique_name": "another",
+    "version": 99,
+    "virtual_start_time": Timestamp(seconds=1_000),
+    "workflow_sid": lambda world: world.tokens["other_workflow"],
+    "workspace_sid": lambda world: world.tokens["other_workspace"],
+}
+#: the same, where one RPC differs
+VALUES_OF: dict[tuple[str, str], Any] = {
+    ("AddParticipant", "address"): lambda world: world.address(20),
+    ("AddParticipant", "proxy_address"): lambda world: world.address(2),
+    ("CreateAddressConfiguration", "address"): lambda world: world.address(21),
+    ("CreateSender", "address"): lambda world: world.address(21),
+    ("ListInvites", "status"): interaction_pb2.INVITE_STATUS_ACCEPTED,
+    ("ListReservations", "status"): routing_pb2.RESERVATION_STATUS_ACCEPTED,
+    ("ListTasks", "status"): routing_pb2.TASK_STATUS_ASSIGNED,
+    ("ListReceipts", "message_sid"): lambda world: world.sids["IM"],
+    ("UpdateWorkerChannel", "available"): False,
+}
+#: what a field needs beside it to mean something, in both requests
+BESIDE: dict[tuple[str, str], Any] = {
+    ("AddParticipant", "address"): lambda world: {
+        "identity": "",
+        "address": world.address(22),
+        "proxy_address": world.address(1),
+    },
+    ("AddParticipant", "proxy_address"): lambda world: {
+        "identity": "",
+        "address": world.address(22),
+        "proxy_address": world.address(1),
+    },
+    ("ListReceipts", "conversation_sid"): lambda world: {
+        "message_sid": world.sids["IM"],
+        "conversation_sid": "",
+    },
+    ("UpdateWorker", "reject_pending_reservations"): lambda _: {
+        "activity": "Unavailable"
+    },
+}
+#: what these do is in a log that is no account's
+DIRECTORY = {"CreateAccount", "CreateKey", "RevokeKey"}
+SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
+#: fields that all lists, or all streams, or all mutations have
+PLACES = {"page_token", "resume_token"}
+REPEATS = "request_id"
+
+
+def _fields(rpc: str) -> list[FieldDescriptor]:
+    fields = METHODS[rpc].input_type.fields
+    return [field for field in fields if field.name != REPEATS]
+
+
+def value_of(world: World, rpc: str, field: FieldDescriptor) -> Any:
+    """Return a value of a field that no request has by itself."""
+    if field.name in PLACES:
+        return world.tokens[rpc]
+    value = VALUES_OF.get((rpc, field.name), VALUES.get(field.name))
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL and value is None:
+        value = True
+    if value is None and rules_of(field).sid:
+        value = make_sid(rules_of(field).sid[0], 1)
+    assert value is not None, f"{rpc}.{field.name} has no other value in this test"
+    return value(world) if callable(value) else value
+
+
+def beside(world: World, rpc: str, field: str) -> dict[str, Any]:
+    base = {"page_size": 1} if field == "page_token" else {}
+    return BESIDE[rpc, field](world) if (rpc, field) in BESIDE else base
+
+
+class Observer:
+    """Asks, and tells what can be seen of it, in words that two worlds share."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._engine = serving.server.engine
+
+    async def outcome(self, world: World, rpc: str, request: Message) -> str:
+        account_sid = world.sids["AC"]
+        head = self._engine.accounts()[account_sid].tail.head
+        try:
+            response = await call(world.client, rpc, request)
+        except grpc.aio.AioRpcError as error:
+            refused = unpacked(error)
+            seen: list[Any] = [refused.code, refused.reason, sorted(refused.fields)]
+        else:
+            seen = [MessageToDict(response)]
+            seen += self._tokens(response)
+            if rpc in DIRECTORY:
+                del seen[0]["sequence"]
+        seen += self._events(account_sid, head)
+        return _without_names(world, json.dumps(_ordered(seen)))
+
+    def _events(self, account_sid: str, after: int) -> list[Any]:
+        """Return what the log says of the change."""
+        found = []
+        store = self._serving.server._store
+        for change_set in store.read_log(account_sid, after, "", 1 << 24):
+            shown = change_set_to_proto(change_set, frozenset())
+            assert shown is not None
+            shown.command_id = ""
+            found.append(MessageToDict(shown))
+        return found
+
+    def _tokens(self, response: Any) -> list[str]:
+        """Return the carrier's secret, which no answer shows."""
+        if "sender" not in response.DESCRIPTOR.fields_by_name:
+            return []
+        endpoint = self._engine.endpoint(response.sender.inbound_url.rpartition("/")[2])
+        return [endpoint.auth_token]
+
+
+def _ordered(seen: Any) -> Any:
+    """Sort what one command made and is listed in any order."""
+    if isinstance(seen, dict):
+        return {name: _ordered(value) for name, value in seen.items()}
+    if not isinstance(seen, list):
+        return seen
+    return sorted(map(_ordered, seen), key=lambda each: SID.sub("", json.dumps(each)))
+
+
+def _without_names(world: World, text: str) -> str:
+    """Name sids and times by their first appearance; cut what is drawn or its own."""
+    names = dict(world.names)
+
+    def name(found: re.Match[str]) -> str:
+        return names.setdefault(found[0], f"{found[0][:2]}#{len(names)}")
+
+    text = re.sub(rf"{SID.pattern}|\d{{4}}-\d\d-\d\dT[0-9:.]+Z", name, text)
+    text = re.sub(r"/inbound/twilio/[^/\"]+", "/inbound", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "secret", text)
+    text = re.sub(r'"(?:nextPageToken|resumeToken)": "[^"]*"', '"token"', text)
+    return text.replace(f"+1555{world.number:03}", "+1555")
+
+
+class Asker:
+    """Asks one RPC: one world is enough for reads, a change takes a new one."""
+
+    def __init__(self, template: Template, folder: Path, rpc: str) -> None:
+        self._template = template
+        self._folder = folder
+        self._rpc = rpc
+        self._asked = 0
+
+    async def ask(self, field: FieldDescriptor, *, changed: bool) -> str:
+        """Return what is seen with a field changed, or as it is beside it."""
+        self._asked += 1
+        rpc = self._rpc
+        async with self._template.copied(self._folder / str(self._asked)) as world:
+            fields = beside(world, rpc, field.name)
+            if changed:
+                fields[field.name] = value_of(world, rpc, field)
+            request = world.request(rpc, **fields)
+            return await Observer(world.serving).outcome(world, rpc, request)
+
+
+#: RPCs that change something; no world has given a message up
+CHANGING = [
+    rpc
+    for rpc, method in METHODS.items()
+    if mutating(method) and rpc != "ReplayDeadLetter"
+]
+#: what makes an update one that changes something
+CHANGE: dict[str, dict[str, Any]] = {
+    "UpdateWorker": {"friendly_name": "carl"},
+    "UpdateWorkerChannel": {"configured_capacity": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template(tmp_path_factory.mktemp("template") / "data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rpc", [rpc for rpc in METHODS if _fields(rpc)])
+async def test_every_field_makes_a_difference(
+    template: Template, tmp_path: Path, rpc: str
+) -> None:
+    asker, ignored = Asker(template, tmp_path, rpc), []
+    #: by what is beside the field, which most have nothing
+    plain: dict[str, str] = {}
+    for field in _fields(rpc):
+        key = field.name if (rpc, field.name) in BESIDE or field.name in PLACES else ""
+        if key not in plain:
+            plain[key] = await asker.ask(field, changed=False)
+        if await asker.ask(field, changed=True) == plain[key]:
+            ignored.append(field.name)
+
+    assert ignored == []
+    # Or everything would look like a difference.
+    first = _fields(rpc)[0]
+    assert await asker.ask(first, changed=False) == plain[""]
+
+
+@pytest.mark.parametrize("rpc", CHANGING)
+async def test_every_request_id_makes_a_repeat_safe(
+    template: Template, tmp_path: Path, rpc: str
+) -> None:
+    async with template.copied(tmp_path / "data") as world:
+        fields = {"request_id": "once", **CHANGE.get(rpc, {})}
+        request = world.request(rpc, **fields)
+        first, again = [await call(world.client, rpc, request) for _ in range(2)]
+        field = next(each for each in _fields(rpc) if each.name not in fields)
+        fields[field.name] = value_of(world, rpc, field)
+        refused = await refusal(call(world.client, rpc, world.request(rpc, **fields)))
+
+    assert again == first
+    assert [*refused] == ["INVALID_ARGUMENT", "REQUEST_ID_REUSED"]
