@@ -56,7 +56,9 @@ format: setup  ## format the sources
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --select I -q .
 
-bench: setup  ## run the benchmarks
+bench: setup  ## run the benchmarks: data structures, then the whole process
+	@$(BIN)/python -m pytest benchmarks -q --benchmark-only \
+	  --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
 	@$(BIN)/python -m benchmarks
 
 crash: setup  ## kill the server N times and check what it kept (N=100)

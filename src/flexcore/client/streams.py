@@ -1,6 +1,7 @@
 """Streams that resume: they go on after their server or the network went away."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -56,7 +57,7 @@ class MessageEvent:
     snapshot: bool = False
 
 
-class _Resuming(Generic[R, T]):
+class _Resuming(ABC, Generic[R, T]):
     """A stream that goes on after its server or the network went away.
 
     Iterate once. Events come in order and none twice; after `missed` grows, what
@@ -74,11 +75,13 @@ class _Resuming(Generic[R, T]):
         self._sequence = 0
         self._ended = False
 
+    @abstractmethod
     def _open(self) -> Any:
-        raise NotImplementedError
+        """Open the call, after the token."""
 
+    @abstractmethod
     def _read(self, response: R) -> AsyncIterator[T]:
-        raise NotImplementedError
+        """Yield what a response tells, once."""
 
     async def __aiter__(self) -> AsyncIterator[T]:
         failures = 0
