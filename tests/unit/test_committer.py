@@ -215,29 +215,53 @@ async def test_a_commit_without_events_of_unknown_outcome_counts_as_lost(
 async def test_upkeep_that_fails_does_not_end_the_writer(
     store: FaultyStore, ann: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    failures = 0
+
     def full() -> None:
+        nonlocal failures
+        failures += 1
         raise CommitRetry("checkpoint: database or disk is full")
 
+    monkeypatch.setattr(limits, "UPKEEP_COMMANDS", 1)
     monkeypatch.setattr(store._store, "checkpoint", full)
     ann.add()
-    await until(lambda: ann.durable == [1])
-    await settle()
+    await until(lambda: ann.durable == [1] and failures == 1)
     ann.add()
 
-    await until(lambda: ann.durable == [1, 2])
+    await until(lambda: ann.durable == [1, 2] and failures == 2)
+
+
+async def test_upkeep_comes_after_as_many_commands_as_its_limit_says(
+    store: FaultyStore, ann: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that never rests is not left without check-points."""
+    checkpoints: list[int] = []
+    monkeypatch.setattr(limits, "UPKEEP_COMMANDS", 3)
+    monkeypatch.setattr(
+        store._store, "checkpoint", lambda: checkpoints.append(ann.stamp)
+    )
+    for stamp in range(1, 8):
+        ann.add()
+        await until(lambda n=stamp: ann.durable[-1:] == [n])
+        await settle()
+
+    assert checkpoints == [3, 6]
 
 
 async def test_clean_up_catches_up_with_what_expired(
     store: FaultyStore, clock: VirtualClock, ann: Account
 ) -> None:
     """More expires in a minute than one step deletes; the next upkeeps go on."""
-    for _ in range(3 * limits.CLEANUP_ROWS):
+    expired = 2 * limits.CLEANUP_ROWS + 10
+    for _ in range(expired):
         ann.add()
     await until(lambda: len(ann.durable) == ann.stamp)
     clock.advance(limits.LOG_RETENTION + limits.CLEANUP_INTERVAL)
 
     steps = limits.CLEANUP_ROWS
-    for floor in (steps, 2 * steps, 3 * steps):
+    behind = expired + 5 * limits.UPKEEP_COMMANDS
+    assert 4 * steps < behind < 5 * steps, "the fifth step is the one that catches up"
+    for floor in (steps, 2 * steps, 3 * steps, 4 * steps, behind):
         for _ in range(limits.UPKEEP_COMMANDS):
             ann.add()
         await until(lambda floor=floor: store.bounds(ann.sid)[0] == floor)
