@@ -27,20 +27,21 @@ export REQUIREMENTS
 TARGET := make $(or $(firstword $(MAKECMDGOALS)),help)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format bench crash power debug wheel clean distclean
+.PHONY: help setup demo test test-quick lint format bench bench-routing crash power sim debug wheel clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) \
-	  | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	  | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/built.stamp  ## create .venv, install what is needed, build
 
 demo: setup  ## run a contact center with agents and customers in this terminal
 	@$(BIN)/flexcore demo
 
-test: setup  ## run the whole test suite
-	@$(BIN)/python -m pytest --benchmark-disable
+# A file stays in one process, so that what its tests share is made once.
+test: setup  ## run the whole test suite, a process per core
+	@$(BIN)/python -m pytest --benchmark-disable -n auto --dist loadfile
 
 test-quick: setup  ## run the tests of the parts: half a minute at most
 	@$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract
@@ -61,12 +62,19 @@ bench: setup  ## run the benchmarks: data structures, then the whole process
 	  --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
 	@$(BIN)/python -m benchmarks
 
+bench-routing: setup  ## compare the matcher with C++ and Python: under 5 minutes
+	@$(BIN)/python -m benchmarks routing
+
 crash: setup  ## kill the server N times and check what it kept (N=100)
 	@$(BIN)/python -m tests.simulation.crash --runs $(N)
 
 power: N = 300
 power: setup  ## cut the power N times and check what the disk kept (N=300)
 	@$(BIN)/python -m tests.simulation.power --images $(N)
+
+sim: setup  ## simulate an hour of work and check it (SEED=1 SEEDS=1, or DAY=1)
+	@$(BIN)/python -m tests.simulation.work $(if $(SEED),--seed $(SEED)) \
+	  --seeds $(or $(SEEDS),1) $(if $(DAY),--day)
 
 debug: $(VENV)/installed.stamp  ## rebuild the matcher with bounds and overflow checks
 	@rm -f $(VENV)/built.stamp

@@ -1,31 +1,57 @@
-"""Run figures of the whole process: `python -m benchmarks [NAME ...] [--keep]`."""
+"""Run figures of the whole process: `python -m benchmarks [NAME ...] [--keep]`.
+
+A name may be the beginning of one: `routing` runs all figures of the matcher.
+"""
 
 import argparse
 import sys
 
-from benchmarks import bench_router, bench_rpc, harness
+from benchmarks import (
+    bench_explain,
+    bench_expressions,
+    bench_memory,
+    bench_router,
+    bench_rpc,
+    bench_share,
+    harness,
+)
+from benchmarks.players import SequencesDiffer
 
 BENCHMARKS = [
+    bench_router.STEPS_VS_CPP,
     bench_router.STEPS_VS_SORTEDCONTAINERS,
+    bench_router.GROWTH_BACKLOG,
+    bench_router.GROWTH_WORKERS,
+    bench_expressions.EXPRESSIONS,
+    bench_expressions.MISMATCH,
+    bench_memory.BYTES_PER_TASK,
+    bench_memory.BYTES_PER_WORKER,
+    bench_share.SHARE,
+    bench_explain.EXPLAIN_WRITER_DELAY,
     bench_rpc.CREATE_TASK_RATE,
     bench_rpc.OFFER_LATENCY,
 ]
 
 
 def main() -> int:
-    """Run the named benchmarks, or all of them."""
+    """Run the named benchmarks, or all of them; fail if two routers disagree."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    known = [benchmark.name for benchmark in BENCHMARKS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument(
         "--keep", action="store_true", help="store under today's date as well"
     )
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in known]
-    if unknown:
-        parser.error(f"no benchmark {unknown[0]}; there are {', '.join(known)}")
-    chosen = [known[name] for name in arguments.names or known]
-    harness.run(chosen, keep=arguments.keep)
+    for wanted in arguments.names:
+        if not any(name.startswith(wanted) for name in known):
+            parser.error(f"no benchmark {wanted}; there are {', '.join(known)}")
+    beginnings = tuple(arguments.names) or ("",)
+    chosen = [each for each in BENCHMARKS if each.name.startswith(beginnings)]
+    try:
+        harness.run(chosen, keep=arguments.keep)
+    except SequencesDiffer as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -20,7 +20,7 @@ from benchmarks import servers
 from benchmarks.harness import Benchmark, Figure, Track, paired
 from flexcore.client import Client, connect
 from flexcore.v1 import routing_service_pb2 as routing
-from flexcore.v1 import workspace_service_pb2 as workspace
+from flexcore.v1 import worker_requests_pb2 as workspace
 
 PAIRS = 7
 CALLS = 2_000
@@ -37,10 +37,11 @@ def create_task(track: Track[int]) -> Figure:
     """Durable CreateTask calls a second, 100 at a time, against the echo."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        with servers.running("flexcore", str(data)) as target:
-            size = uvloop.run(_size_of_answer(target, data))
+        with servers.running("flexcore", str(data)) as ours:
+            size = uvloop.run(_size_of_answer(ours.target, data))
             with servers.running("echo", str(size)) as echo:
-                pairs = uvloop.run(_create_pairs(target, echo, data, track))
+                work = _create_pairs(ours.target, echo.target, data, track)
+                pairs = uvloop.run(work)
     return paired(pairs, "calls/s")
 
 
@@ -105,10 +106,11 @@ def offer_latency(track: Track[int]) -> Figure:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         with (
-            servers.running("flexcore", str(data)) as target,
+            servers.running("flexcore", str(data)) as ours,
             servers.running("echo", "200") as echo,
         ):
-            offers, echoes = uvloop.run(_latencies(target, echo, data, track))
+            work = _latencies(ours.target, echo.target, data, track)
+            offers, echoes = uvloop.run(work)
     return Figure(
         value=median(offers) * 1000,
         unit="ms (median)",

@@ -40,11 +40,27 @@ class Figure(NamedTuple):
     spread: tuple[float, float] | None = None
 
 
+class Bar(NamedTuple):
+    """What a figure has to reach: its ratio, or its value if it has no ratio."""
+
+    limit: float
+    most: bool = False
+
+    def __str__(self) -> str:
+        return f"{'at most' if self.most else 'at least'} {shown_as(self.limit)}"
+
+    def reached(self, figure: Figure) -> bool:
+        """Say whether the figure reaches the bar."""
+        found = figure.value if figure.ratio is None else figure.ratio
+        return found <= self.limit if self.most else found >= self.limit
+
+
 class Benchmark(NamedTuple):
     """A figure of the whole process, under the name it has in the results."""
 
     name: str
     run: Callable[[Track[int]], Figure]
+    bar: Bar | None = None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -54,6 +70,8 @@ class Result(msgspec.Struct, frozen=True):
     unit: str
     yardstick: float | None
     ratio: float | None
+    bar: str | None
+    reached: bool | None
     date: str
     command: str
 
@@ -90,26 +108,28 @@ def run(benchmarks: Sequence[Benchmark], keep: bool) -> dict[str, Figure]:
         def shown(work: Sequence[int], name: str = benchmark.name) -> Iterable[int]:
             return track(work, description=name, console=console)
 
-        figures[benchmark.name] = benchmark.run(shown)
-        store(RESULTS / "latest.json", benchmark.name, figures[benchmark.name])
+        figure = figures[benchmark.name] = benchmark.run(shown)
+        store(RESULTS / "latest.json", benchmark, figure)
         if keep:
-            kept = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
-            store(kept, benchmark.name, figures[benchmark.name])
-    console.print(table(figures))
+            store(RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json", benchmark, figure)
+    console.print(table(benchmarks, figures))
     return figures
 
 
-def store(path: Path, name: str, figure: Figure) -> None:
+def store(path: Path, benchmark: Benchmark, figure: Figure) -> None:
     """Put a figure into a results file; figures of other names stay."""
     results = json.loads(path.read_bytes()) if path.exists() else {}
-    results[name] = msgspec.to_builtins(
+    bar = benchmark.bar
+    results[benchmark.name] = msgspec.to_builtins(
         Result(
             value=rounded(figure.value),
             unit=figure.unit,
             yardstick=figure.yardstick and rounded(figure.yardstick),
             ratio=figure.ratio and rounded(figure.ratio),
+            bar=bar and str(bar),
+            reached=bar and bar.reached(figure),
             date=f"{datetime.now(UTC):%Y-%m-%d}",
-            command=f"python -m benchmarks {name}",
+            command=f"python -m benchmarks {benchmark.name}",
         )
     )
     fresh = path.with_suffix(".new")
@@ -122,21 +142,31 @@ def rounded(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def table(figures: dict[str, Figure]) -> Table:
+def table(benchmarks: Sequence[Benchmark], figures: dict[str, Figure]) -> Table:
     """Lay the figures out; the caption says where they were taken."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     grid = Table(caption=f"{machine}, {python}")
-    grid.add_column("name", no_wrap=True)
+    grid.add_column("name", overflow="fold")
     for column in ("value", "yardstick", "ratio"):
         grid.add_column(column, justify="right")
-    for name, figure in figures.items():
+    grid.add_column("bar")
+    for name, bar in ((benchmark.name, benchmark.bar) for benchmark in benchmarks):
+        figure = figures[name]
         value = f"{shown_as(figure.value)} {figure.unit}"
         ratio = shown_as(figure.ratio)
         if figure.spread:
             ratio += f" ({' to '.join(map(shown_as, figure.spread))})"
-        grid.add_row(name, value, shown_as(figure.yardstick), ratio)
+        mark = verdict(bar, figure) if bar else "-"
+        grid.add_row(name, value, shown_as(figure.yardstick), ratio, mark)
     return grid
+
+
+def verdict(bar: Bar, figure: Figure) -> str:
+    """Say what had to be reached and whether it was."""
+    if bar.reached(figure):
+        return f"{bar}: [green]reached[/]"
+    return f"{bar}: [bold red]NOT REACHED[/]"
 
 
 def shown_as(number: float | None) -> str:

@@ -1,33 +1,56 @@
 """The servers of the RPC figures, each a process of its own: ours, and a bare echo.
 
     python -m benchmarks.servers flexcore FOLDER
+    python -m benchmarks.servers recorded FOLDER
     python -m benchmarks.servers echo BYTES
 
-Each prints its port and serves until its standard input ends.
+Each prints its port and serves until its standard input ends. The recorded one is ours,
+and leaves in FOLDER/calls.pickle what its engine asked of the matcher.
 """
 
 import asyncio
 import logging
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 import structlog
 import uvloop
 
+from flexcore._routing import Router
 from flexcore.config import Address, Config
+from flexcore.engine.routing import matching
 from flexcore.server import GRPC_OPTIONS, Server
 
 ECHO_METHOD = "/yardstick.Echo/Call"
+CALLS_FILE = "calls.pickle"
+
+#: name of a method of the Router, arguments
+RouterCall: TypeAlias = tuple[str, tuple[Any, ...]]
+
+
+class Running(NamedTuple):
+    """A server in a process of its own."""
+
+    target: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all its threads so far."""
+        # The clock of another process, as clock_getcpuclockid(3) makes it; Linux only.
+        return time.clock_gettime(~self.pid << 3 | 2)
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[str]:
-    """Run a server and yield its target."""
+def running(*arguments: str) -> Iterator[Running]:
+    """Run a server and yield where it is."""
     command = (sys.executable, "-m", "benchmarks.servers", *arguments)
     process = subprocess.Popen(  # noqa: S603 the command is ours, word for word
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -37,7 +60,7 @@ def running(*arguments: str) -> Iterator[str]:
         port = process.stdout.readline().strip()
         if not port:
             raise RuntimeError(f"{' '.join(arguments)} did not start")
-        yield f"127.0.0.1:{port}"
+        yield Running(f"127.0.0.1:{port}", process.pid)
     finally:
         process.communicate(timeout=60)
 
@@ -68,6 +91,31 @@ async def _flexcore(folder: Path) -> None:
     await server.stop()
 
 
+class RecordedRouter:
+    """A Router that remembers what it was asked."""
+
+    calls: list[RouterCall]
+
+    def __init__(self) -> None:
+        self._router = Router()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._router, name)
+
+        def call(*arguments: Any) -> Any:
+            self.calls.append((name, arguments))
+            return method(*arguments)
+
+        return call
+
+
+async def _recorded(folder: Path) -> None:
+    RecordedRouter.calls = []
+    vars(matching)["Router"] = RecordedRouter
+    await _flexcore(folder)
+    (folder / CALLS_FILE).write_bytes(pickle.dumps(RecordedRouter.calls))
+
+
 async def _standard_input_ends() -> None:
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.read)
@@ -80,8 +128,11 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     name, argument = sys.argv[1:]
-    work = _echo(int(argument)) if name == "echo" else _flexcore(Path(argument))
-    uvloop.run(work)
+    if name == "echo":
+        uvloop.run(_echo(int(argument)))
+    else:
+        serve = {"flexcore": _flexcore, "recorded": _recorded}[name]
+        uvloop.run(serve(Path(argument)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python docs/print_states.py > docs/states.md
 """
 
-from flexcore.domain.states import MACHINES, RECEIPT_RANK, Table
+from flexcore.domain.states import CONSEQUENCES, MACHINES, RECEIPT_RANK, Table
 
 HEAD = """\
 # States
@@ -31,12 +31,24 @@ def page() -> str:
     parts = [HEAD]
     for name, table in MACHINES.items():
         parts.append(f"\n## {name}\n\n```mermaid\n{diagram(table)}\n```\n")
+        parts.append(consequences(name))
     parts.append(RECEIPT)
     parts.append("\n| rank | status |\n|---|---|\n")
     for rank in sorted(set(RECEIPT_RANK.values())):
         statuses = [each.value for each, at in RECEIPT_RANK.items() if at == rank]
         parts.append(f"| {rank} | {', '.join(statuses)} |\n")
     return "".join(parts)
+
+
+def consequences(name: str) -> str:
+    """Return a machine's causes with the events and effects of each, if they are kept."""
+    found = CONSEQUENCES.get(name)
+    if not found:
+        return ""
+    lines = ["", "| cause | events | what follows |", "|---|---|---|"]
+    for cause, (events, effect) in found.items():
+        lines.append(f"| {cause} | {', '.join(events) or '-'} | {effect} |")
+    return "\n".join(lines) + "\n"
 
 
 def diagram(table: Table) -> str:

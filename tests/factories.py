@@ -29,6 +29,7 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
     Workflow,
+    WorkflowRevision,
     Workspace,
 )
 from flexcore.domain.states import (
@@ -77,6 +78,7 @@ _PREFIXES = {
     TaskChannel: "TC",
     TaskQueue: "WQ",
     Workflow: "WW",
+    WorkflowRevision: "WV",
     Worker: "WK",
     WorkerChannel: "WC",
     Task: "WT",
@@ -114,6 +116,12 @@ _DEFAULTS = {
         "friendly_name": "default",
         "configuration": "{}",
         "task_reservation_timeout_seconds": 120,
+    },
+    WorkflowRevision: {
+        "workspace_sid": WORKSPACE,
+        "workflow_sid": WORKFLOW,
+        "number": 1,
+        "configuration": "{}",
     },
     Worker: {
         "workspace_sid": WORKSPACE,

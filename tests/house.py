@@ -17,7 +17,7 @@ from flexcore.domain.limits import SECOND
 from flexcore.domain.model import Receipt, Row, Sender
 from flexcore.engine import commands as c
 from flexcore.engine.engine import Engine, first_start
-from flexcore.engine.outbox import Outbox
+from flexcore.engine.messaging.outbox import Outbox
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
 from flexcore.phone import Carrier

@@ -1,12 +1,11 @@
 """The routing rule of flexcore as one would write it in Python.
 
-Both routers index what the rule asks for, as flexcore does: waiting tasks and free
-workers by group (queue and channel), and they look at changed groups only. They do less
-than flexcore: the queues of a worker are given, not found by programs.
+It indexes what the rule asks for, as flexcore does: waiting tasks and free workers by
+group (queue and channel), and it looks at changed groups only. It does less than
+flexcore: the queues of a worker are given, not found by programs.
 """
 
 from collections import defaultdict
-from heapq import heapify, heappop, heappush, heapreplace
 from typing import TypeAlias
 
 from sortedcontainers import SortedList
@@ -63,7 +62,7 @@ class SortedRouter:
             self._live.add(group)
         return sequence
 
-    def release(self, order: int, channel: int) -> None:
+    def release(self, order: int, channel: int, _now: int) -> None:
         """Count one held less."""
         worker = self._workers[order]
         worker.room[channel] += 1
@@ -110,97 +109,4 @@ class SortedRouter:
             idle = self._idle[group]
             idle.remove(entry)
             if not idle:
-                self._live.discard(group)
-
-
-class HeapqRouter:
-    """Waiting tasks and idle workers in heapq heaps; the idle ones put right late."""
-
-    def __init__(self) -> None:
-        self._workers: dict[int, Worker] = {}
-        self._waiting: defaultdict[Group, list[TaskEntry]] = defaultdict(list)
-        self._idle: defaultdict[Group, list[tuple[int, int]]] = defaultdict(list)
-        self._present: set[tuple[Group, int]] = set()
-        self._free: defaultdict[Group, int] = defaultdict(int)
-        self._live: set[Group] = set()
-
-    def add_worker(
-        self, queues: list[int], order: int, capacities: dict[int, int]
-    ) -> int:
-        """Add a worker with room; the order is the handle."""
-        worker = self._workers[order] = Worker(queues, order, capacities)
-        for channel in capacities:
-            self._enter(worker, channel)
-        return order
-
-    def add_task(
-        self, queue: int, channel: int, priority: int, start: int, sequence: int
-    ) -> int:
-        """Let a task wait; the sequence is the handle."""
-        group = (queue, channel)
-        heappush(self._waiting[group], (-priority, start, sequence))
-        if self._free[group]:
-            self._live.add(group)
-        return sequence
-
-    def release(self, order: int, channel: int) -> None:
-        """Count one held less."""
-        worker = self._workers[order]
-        worker.room[channel] += 1
-        if worker.room[channel] == 1:
-            self._enter(worker, channel)
-
-    def match(self, now: int) -> list[Offer]:
-        """Make the offers that follow."""
-        offers = []
-        heads = [(self._waiting[group][0], group) for group in self._live]
-        heapify(heads)
-        while self._live:
-            group = heads[0][1]
-            if group not in self._live:
-                heappop(heads)
-                continue
-            waiting = self._waiting[group]
-            candidates = self._free[group]
-            worker = self._best(group)
-            _, _, sequence = heappop(waiting)
-            worker.last_offered = now
-            worker.room[group[1]] -= 1
-            if not worker.room[group[1]]:
-                self._leave(worker, group[1])
-            offers.append((sequence, worker.order, candidates))
-            if waiting:
-                heapreplace(heads, (waiting[0], group))
-            else:
-                self._live.discard(group)
-        return offers
-
-    def _best(self, group: Group) -> Worker:
-        idle, channel = self._idle[group], group[1]
-        while True:
-            last_offered, order = idle[0]
-            worker = self._workers[order]
-            if not worker.room[channel]:
-                heappop(idle)
-                self._present.discard((group, order))
-            elif worker.last_offered != last_offered:
-                heapreplace(idle, (worker.last_offered, order))
-            else:
-                return worker
-
-    def _enter(self, worker: Worker, channel: int) -> None:
-        for queue in worker.queues:
-            group = (queue, channel)
-            self._free[group] += 1
-            if (group, worker.order) not in self._present:
-                self._present.add((group, worker.order))
-                heappush(self._idle[group], (worker.last_offered, worker.order))
-            if self._waiting[group]:
-                self._live.add(group)
-
-    def _leave(self, worker: Worker, channel: int) -> None:
-        for queue in worker.queues:
-            group = (queue, channel)
-            self._free[group] -= 1
-            if not self._free[group]:
                 self._live.discard(group)

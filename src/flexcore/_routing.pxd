@@ -2,367 +2,406 @@
 
 Nothing here is safe against wrong numbers: slots and handles are checked by the public
 methods, which _routing.pyi describes. All classes belong to one thread.
+
+A program that counts nanoseconds asks Router once for the slots of its queues, channels
+and workers (queue_slot, channel_slot, worker_slot) and then calls free_room, enqueue and
+decide, which are release, add_task and match without Python objects.
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.map cimport map as cpp_map
 from libcpp.string cimport string
+from libcpp.unordered_map cimport unordered_map
+from libcpp.unordered_set cimport unordered_set
 from libcpp.vector cimport vector
 
 
-# _routing_queue.pxi
-
-@cython.final
-cdef class Slots:
-    """Hands out small numbers again and again, and handles that never come back.
-
-    A handle is generation << 32 | slot. Generations are odd while the slot is in use.
-    """
-
-    cdef vector[int32_t] generations    # by slot
-    cdef vector[int32_t] vacant         # slots to hand out before new ones
-
-    cdef int32_t acquire(self) except -1
-    cdef int release(self, int32_t slot) except -1
-    cdef int64_t handle(self, int32_t slot) noexcept
-    cdef bint live(self, int64_t handle) noexcept
-    cdef bint used(self, int32_t slot) noexcept
-    cdef int32_t find(self, int64_t handle) except -1
-    cdef Py_ssize_t count(self) noexcept
+# What the matcher is told, and what it works out of it: slots to specs.
+include "_routing_facts.pxd"
 
 
-cdef struct TaskEntry:
-    int64_t priority    # high first
-    int64_t start       # then low first
-    int64_t sequence    # then low first; differs from task to task
-    int32_t slot
-
-
-cdef struct TaskSlot:
-    int64_t item
-    int32_t position    # of its entry in the heap
-
-
-@cython.final
-cdef class TaskQueue:
-    """A heap of four children per entry; every slot knows where its entry is.
-
-    Invariant: no entry precedes its parent, and slots[heap[i].slot].position == i.
-    """
-
-    cdef Slots slots
-    cdef vector[TaskSlot] tasks         # by slot
-    cdef vector[TaskEntry] heap
-
-    cdef int32_t add(
-        self, int64_t item, int64_t priority, int64_t start, int64_t sequence
-    ) except -1
-    cdef int discard(self, int32_t slot) except -1
-    cdef void change(self, int32_t slot, int64_t priority) noexcept
-    cdef void place(self, Py_ssize_t position, TaskEntry entry) noexcept
-    cdef void rise(self, Py_ssize_t position, TaskEntry entry) noexcept
-    cdef void sink(self, Py_ssize_t position, TaskEntry entry) noexcept
-
-
-# _routing_workers.pxi
-
-cdef struct Worker:
-    int64_t last_offered    # microseconds; the idle clock
-    int64_t order           # breaks ties of the clock; differs from worker to worker
-    int32_t profile
-    bint available
-    bint fresh              # is in Router.fresh
-
-
-cdef struct Room:
-    int32_t capacity
-    int32_t occupied        # may exceed the capacity after that was lowered
-
-
-@cython.final
-cdef class Workers:
-    """The workers of a router, with the room each has on each channel."""
-
-    cdef Slots slots
-    cdef vector[Worker] rows            # by slot
-    cdef vector[Room] rooms             # by slot * channels + channel
-    cdef int32_t channels
-    cdef list attributes                # by slot; kept by reference, None if vacant
-    cdef set orders
-
-    cdef int32_t add(self, dict attributes, Worker row) except -1
-    cdef int remove(self, int32_t worker) except -1
-    cdef int widen(self, int32_t channels) except -1
-    cdef Room *room(self, int32_t worker, int32_t channel) noexcept
-    cdef bint free(self, int32_t worker, int32_t channel) noexcept
-    cdef bint is_before(self, int32_t worker, int32_t other) noexcept
-
-
-cdef packed struct IdleEntry:   # one per worker, queue and channel: size counts
-    int64_t last_offered    # as it was when the entry was placed; never too late
-    int32_t worker
-
-
-@cython.final
-cdef class IdleOrder:
-    """A heap of workers by idle clock that is put right at its top only.
-
-    A worker that became busy or was offered something keeps its entry until the entry
-    comes up. Then it is dropped, or moved to where the clock says now. So an offer
-    costs nothing in the other queues of its worker.
-    Invariant: at most one entry per worker, none later than the clock of its worker.
-    """
-
-    cdef Workers workers
-    cdef vector[IdleEntry] heap
-    cdef vector[uint64_t] present       # bits by worker: has an entry
-
-    cdef bint holds(self, int32_t worker) noexcept
-    cdef int enter(self, int32_t worker) except -1
-    cdef void leave(self, Py_ssize_t position) noexcept
-    cdef Py_ssize_t find(self, int32_t worker) noexcept
-    cdef void forget(self, int32_t worker) noexcept
-    cdef void turn_back(self, int32_t worker) noexcept
-    cdef bint precedes(self, IdleEntry *one, IdleEntry *other) noexcept
-    cdef void rise(self, Py_ssize_t position, IdleEntry entry) noexcept
-    cdef Py_ssize_t sink(self, Py_ssize_t position, IdleEntry entry) noexcept
-
-
-# _routing_program.pxi
-
-cdef enum Kind:
-    KIND_NULL
-    KIND_BOOLEAN
-    KIND_INTEGER    # any whole number within 64 bits, written as int or float
-    KIND_REAL       # any other finite float, hence below 2 ** 53 in magnitude
-    KIND_GREAT      # a whole number beyond 64 bits, or infinite
-    KIND_TEXT
-    KIND_ARRAY
-    KIND_OPAQUE     # an object, or not a number: equal to nothing, itself included
-
-
-cdef struct Value:
-    Kind kind
-    int32_t references
-    int64_t integer     # of KIND_INTEGER; of KIND_GREAT the sign, doubled if infinite
-    double real
-
-
-@cython.final
-cdef class Values:
-    """Attribute values and constants as numbers: equal scalars have equal ids.
-
-    1 and 1.0 share an id, true has another. Of an array the set of its scalars is kept,
-    since no operator sees more of it. Values are counted and forgotten with the last
-    reference.
-    """
-
-    cdef vector[Value] rows             # by id
-    cdef vector[string] texts           # by id: UTF-8, or a magnitude, high byte first
-    cdef vector[vector[int32_t]] arrays # by id: ids of the elements, ascending
-    cdef vector[int32_t] vacant
-    cdef dict ids                       # canonical Python value -> id
-    cdef list keys                      # by id
-
-    cdef int32_t intern(self, object value) except -1
-    cdef int32_t intern_array(self, object items) except -1
-    cdef int32_t keep(self, object key) except -1
-    cdef int32_t add(self, object key) except -1
-    cdef int release(self, int32_t value) except -1
-    cdef bint equal(self, int32_t one, int32_t other) noexcept
-    cdef int compare(self, int32_t one, int32_t other) noexcept
-    cdef int compare_numbers(self, int32_t one, int32_t other) noexcept
-    cdef int compare_great(self, int32_t one, int32_t other) noexcept
-    cdef bint contains(self, int32_t one, int32_t other) noexcept
-    cdef bint has(self, int32_t array, int32_t value) noexcept
-
-
-cdef enum Opcode:
-    OP_CONST
-    OP_PATH
-    OP_EQUAL
-    OP_UNEQUAL
-    OP_LESS
-    OP_LESS_OR_EQUAL
-    OP_GREATER
-    OP_GREATER_OR_EQUAL
-    OP_CONTAINS
-    OP_NOT_CONTAINS
-    OP_HAS
-    OP_IN
-    OP_NOT_IN
-    OP_AND
-    OP_OR
-    OP_IS_NULL
-    OP_IS_NOT_NULL
-    OP_NOT
-
-
-cdef struct Instruction:
-    Opcode opcode
-    int32_t argument    # of OP_CONST a value, of OP_PATH a path
-
-
-@cython.final
-cdef class Program:
-    """A predicate over one row of values."""
-
-    cdef tuple source
-    cdef vector[Instruction] code
-
-    cdef bint holds(self, Values values, const int32_t *row, int32_t *stack) noexcept
-
-
-@cython.final
-cdef class Profile:
-    """Workers of equal values in all that programs read, and their queues."""
-
-    cdef vector[int32_t] row            # value by path; null where the path is unused
-    cdef vector[int32_t] queues         # ascending
-    cdef vector[uint64_t] bits          # the same, by queue
-    cdef int32_t workers                # how many; the profile goes with the last one
-
-    cdef bint belongs(self, int32_t queue) noexcept
-    cdef int assign(self, int32_t queue, bint belongs) except -1
-
-
-@cython.final
-cdef class Profiles:
-    """Evaluates each program once per profile and remembers the answer."""
-
-    cdef Values values
-    cdef list programs                  # by queue; None if vacant
-    cdef list paths                     # by path: segments; None if unused
-    cdef dict path_ids
-    cdef vector[int32_t] path_references
-    cdef vector[vector[int32_t]] readers    # by path: queues whose program reads it
-    cdef list rows                      # by number: Profile; None if vacant
-    cdef vector[int32_t] vacant
-    cdef cpp_map[vector[int32_t], int32_t] by_row   # values to number
-    cdef vector[int32_t] stack          # of the deepest program
-
-    cdef Program compile(self, tuple source)
-    cdef int32_t keep_path(self, tuple segments) except -1
-    cdef list fresh_paths(self, Program program)
-    cdef list drop_unused_paths(self)
-    cdef int install(self, int32_t queue, Program program) except -1
-    cdef int uninstall(self, int32_t queue) except -1
-    cdef bint evaluate(self, int32_t queue, Profile profile)
-    cdef int32_t enlist(self, dict attributes) except -1
-    cdef int32_t move(self, int32_t profile, dict attributes, int32_t changed) except -1
-    cdef int32_t read(self, int32_t path, dict attributes) except -1
-    cdef int32_t join(self, vector[int32_t] &row, Profile origin) except -1
-    cdef int32_t number(self, Profile profile) except -1
-    cdef int remember(self, Profile profile, Profile origin) except -1
-    cdef int leave(self, int32_t number) except -1
-
-
-# _routing_group.pxi
-
-@cython.final
-cdef class TaskGroup:
-    """Waiting tasks that the same workers can take: one queue, one channel.
-
-    Invariant: live says that free and waiting are both above zero, and a live group is
-    in the list of ready ones.
-    """
-
-    cdef int32_t queue
-    cdef int32_t channel
-    cdef Workers workers
-    cdef Profiles profiles
-    cdef TaskQueue waiting
-    cdef IdleOrder idle                 # has every free member who is not fresh
-    cdef int32_t free                   # members that are available and have room
-    cdef bint live
-    cdef bint ready
-
-    cdef bint is_candidate(self, int32_t worker) noexcept
-    cdef int32_t best(self, vector[int32_t] &fresh) except -1
-    cdef int32_t best_idle(self) except -1
-
-
-# _routing_router.pxi
+# _routing_lanes.pxi
 
 cdef struct Queue:
-    int64_t number      # the caller's; -1 if vacant
+    int64_t number          # the caller's; -1 if vacant
+    int64_t cursor          # order of the worker last offered something, round robin
     int32_t members
-    int32_t available   # members whose activity is available
+    int32_t available       # members whose activity is available
     int32_t waiting
+    int32_t fan_out         # 0: nothing is offered
+    int32_t tier            # queues of a lower one come first
+    Order order
+    bint lifo
+    bint preferred
 
 
-cdef struct Place:
-    int32_t group
-    int32_t slot        # in the group's TaskQueue
+cdef struct Front:
+    int64_t rank            # of the first task of a lane
+    int64_t start
+    int64_t sequence
+    int32_t tier            # NEVER if nothing is to be offered
+    int32_t next            # another lane of the same queue and channel, or -1
+    int32_t open            # the only class of the lane, if it is for anybody, or -1
+    int32_t free            # workers lined up, in all lines
+    int32_t order           # of a lane with one line, which is in Lanes.heaps, or -1
 
+
+cdef struct IdleEntry:
+    int64_t clock           # as it was when the entry was placed; never too late
+    int32_t worker
+    uint32_t stamp          # of the line-up that placed it: an earlier one counts no more
+
+
+cdef cppclass Line:
+    """Free members of a lane that suit the same tasks, the best first.
+
+    A worker who became busy, or whose clock moved, keeps their entry until it comes up.
+    Then it is dropped, or moved to where the clock says now; so an offer costs nothing
+    in the other lanes of its worker. Whoever is lined up again gets another entry, and
+    the stamp tells it from those before.
+    Invariant: every worker counted in `free` has one entry with the stamp of their room,
+    and that is not too late.
+    """
+
+    vector[IdleEntry] heap
+    cpp_map[int64_t, IdleEntry] ring    # by order, instead of the heap
+
+
+cdef struct Mark:
+    int32_t facet           # 0 where no spec reads anything
+    int32_t level           # of utilization; 0 where it does not count
+    int32_t free            # workers in the line
+
+
+cdef cppclass Lane:
+    """Where tasks wait for the same workers: a queue, a channel and a spec."""
+
+    int32_t queue
+    int32_t channel
+    int32_t spec            # slot; -1 for none
+    bint simple             # has one line, for everybody, which is in Lanes.heaps
+    bint ring               # goes around: round robin
+    Order order
+    int32_t occupied        # lines with somebody
+    int32_t plain           # the class of tasks anybody may take; -1 if none
+    vector[Line] lines
+    vector[Mark] marks                  # of the lines: what every offer looks at
+    vector[int32_t] line_by_facet               # or -1, where levels do not count
+    unordered_map[int64_t, int32_t] line_at     # facet << 32 | level, where they do
+    vector[TaskEntry] heads             # first tasks of classes, whose numbers are slots
+    unordered_map[int32_t, int32_t] class_of    # by kind: for anybody
+    cpp_map[vector[int64_t], int32_t] class_at  # all others, by kind, known, excluded
+
+
+@cython.final
+cdef class Lanes:
+    """Queues with their lanes, and the lines of free workers in them."""
+
+    cdef Workers workers
+    cdef Profiles profiles
+    cdef list specs                     # by slot: Spec; None if vacant
+    cdef vector[Queue] queues           # by slot
+    cdef vector[int32_t] vacant_queues
+    cdef vector[Lane*] lanes            # by number; NULL if vacant
+    cdef vector[Front] fronts           # by number: what every step looks at
+    cdef vector[vector[IdleEntry]] heaps    # by number: the line of a simple lane
+    cdef vector[int32_t] vacant_lanes
+    cdef vector[int32_t] lane_at        # by queue * workers.channels + channel, or -1
+
+    cdef bint belongs(self, int32_t worker, int32_t queue) noexcept
+    cdef int32_t first_at(self, int32_t queue, int32_t channel) noexcept
+    cdef int widen(self, int32_t channels) except -1
+    cdef int32_t add_queue(self, int64_t number) except -1
+    cdef int32_t find(self, int32_t queue, int32_t channel, int32_t spec) noexcept
+    cdef int32_t open(self, int32_t queue, int32_t channel, int32_t spec) except -1
+    cdef int close(self, int32_t number) except -1
+    cdef int relay(self, int32_t number) except -1
+    cdef vector[IdleEntry] *heap_of(self, int32_t number, int32_t line) noexcept
+    cdef int32_t line_of(self, Lane *lane, int32_t worker) except -1
+    cdef int32_t add_line(self, Lane *lane, int32_t facet, int32_t level) except -1
+    cdef int name_line(self, Lane *lane, Mark mark, int32_t number) except -1
+    cdef int drop_empty_lines(self, Lane *lane) except -1
+    cdef int enter(self, int32_t number, int32_t worker) except -1
+    cdef int place(self, int32_t number, int32_t line, int32_t worker) except -1
+    cdef int push(
+        self, Lane *lane, vector[IdleEntry] *heap, IdleEntry entry, int32_t free
+    ) except -1
+    cdef int leave(self, int32_t number, int32_t worker) except -1
+    cdef bint stands(self, Lane *lane, IdleEntry *entry) noexcept
+    cdef int64_t clock(self, Lane *lane, int32_t worker) noexcept
+    cdef bint settle_top(self, Lane *lane, vector[IdleEntry] *heap) noexcept
+    cdef int compact(self, Lane *lane, vector[IdleEntry] *heap) except -1
+    cdef int compact_ring(self, Lane *lane, Line *line) except -1
+    cdef int sweep(self) except -1
+    cdef bint before(self, IdleEntry *one, IdleEntry *other) noexcept
+    cdef void rise(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept
+    cdef void sink(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept
+    cdef Py_ssize_t first_of(
+        self, IdleEntry *entries, Py_ssize_t first, Py_ssize_t end
+    ) noexcept
+    cdef void prefetch(self, Lane *lane, vector[IdleEntry] *heap) noexcept
+    cdef void pop(self, vector[IdleEntry] *heap) noexcept
+
+
+# _routing_roster.pxi
+
+@cython.final
+cdef class Roster:
+    """Who belongs to which queue, and who is lined up there.
+
+    Who becomes free is fresh until the next match has looked: with a backlog that match
+    keeps them busy at once, and they never enter the lines of all their queues, which
+    would be most of the cost of a step. Whatever else moves a worker between lines makes
+    them leave all of them and be fresh.
+    """
+
+    cdef Workers workers
+    cdef Profiles profiles
+    cdef Lanes lanes
+    cdef unordered_map[int64_t, int32_t] in_activity    # queue << 32 | activity
+    cdef vector[int32_t] live_specs
+    cdef int32_t utilization            # queues of that order
+    cdef vector[int32_t] fresh
+
+    cdef int freshen(self, int32_t worker) except -1
+    cdef int line_up(self, int32_t worker) except -1
+    cdef int line_up_on(self, int32_t worker, int32_t channel) except -1
+    cdef int unline(self, int32_t worker, int32_t channel) except -1
+    cdef int unline_all(self, int32_t worker) except -1
+    cdef int loosen(self, int32_t worker) except -1
+    cdef int follow(self, int32_t worker, int32_t channel) except -1
+    cdef int follow_all(self, int32_t worker) except -1
+    cdef int turn_back(self, int32_t worker) except -1
+    cdef int count(self, int32_t worker, int32_t queue, int32_t step) except -1
+    cdef int count_all(self, int32_t worker, int32_t step) except -1
+    cdef int enroll(self, int32_t queue, bint joins) except -1
+    cdef int relay(self, int32_t queue) except -1
+    cdef int shift(self, int32_t worker, int32_t profile) except -1
+    cdef bint refacet(self, int32_t worker, Spec spec) except -1
+    cdef int reprofile(self, int32_t path) except -1
+    cdef int describe(self, int32_t worker, dict attributes) except -1
+    cdef int switch(
+        self, int32_t worker, int32_t activity, bint available, int64_t since
+    ) except -1
+    cdef int join_spec(self, Spec spec) except -1
+    cdef int admit(self, int32_t worker) except -1
+    cdef int dismiss(self, int32_t worker) except -1
+
+
+# _routing_classes.pxi
+
+cdef cppclass TaskClass:
+    """Waiting tasks of a lane that the same workers may take."""
+
+    vector[TaskEntry] heap
+    int32_t lane                    # -1 if vacant
+    bint listed                     # is in Lane.heads: has tasks, not for nobody
+    int32_t kind                    # of the spec; -1 if that reads nothing of tasks
+    bint ready                      # is in Backlog.ready
+    int64_t known                   # handle of the only worker, ANYBODY or NOBODY
+    vector[int64_t] excluded        # handles, ascending
+
+
+@cython.final
+cdef class Classes:
+    """Classes of waiting tasks, and the heap of their first tasks in each lane."""
+
+    cdef Lanes lanes
+    cdef vector[TaskClass*] rows        # by number
+    cdef vector[int32_t] kind_of        # by number, or GUARDED
+    cdef vector[int32_t] positions      # by number, in Lane.heads
+    cdef vector[int32_t] vacant
+    cdef vector[int32_t] path           # scratch of first_of_lane: positions to look at
+    cdef int64_t overruns               # how often CLASSES_MAX cut a search short
+
+    cdef int32_t class_for(
+        self, int32_t number, int32_t kind, int64_t known, vector[int64_t] &excluded
+    ) except -1
+    cdef int32_t new_class(self) except -1
+    cdef int retire(self, int32_t number) except -1
+    cdef bint accepts(self, Lane *lane, TaskEntry *head, int32_t worker) except -1
+    cdef bint accepts_class(self, Lane *lane, int32_t number, int32_t worker) except -1
+    cdef bint admits(self, TaskClass *tasks, int32_t worker) noexcept
+    cdef void front_of(self, int32_t number, Front *front) noexcept
+    cdef void refront(self, int32_t number) noexcept
+    cdef int head_changed(self, int32_t number) except -1
+    cdef int reheap(self, int32_t number) except -1
+    cdef int32_t first_for(
+        self, int32_t worker, int32_t channel, Front *bound
+    ) except -2
+    cdef int32_t first_of_lane(
+        self, int32_t number, int32_t worker, Front *bound
+    ) except -2
+
+
+# _routing_backlog.pxi
 
 cdef struct Ready:
-    TaskEntry head
-    int32_t group
+    Front head
+    int32_t number
+
+
+@cython.final
+cdef class Backlog:
+    """The waiting tasks, and the classes somebody in line may suit.
+
+    Invariant between two calls: a class with tasks that a worker in line may take is
+    ready, if its queue offers anything.
+    """
+
+    cdef Lanes lanes
+    cdef Classes classes
+    cdef Slots slots
+    cdef vector[int32_t] class_of       # by task slot
+    cdef vector[int32_t] positions      # by task slot, in the heap of its class
+    cdef vector[int64_t] priorities     # by task slot
+    cdef list attributes                # by task slot; as far as any was told
+    cdef vector[int32_t] waiting_on     # by channel
+    cdef vector[Ready] ready            # a heap while a match goes on
+
+    cdef int32_t add(
+        self, int32_t number, int64_t priority, int64_t start, int64_t sequence
+    ) except -1
+    cdef int remove(self, int32_t task) except -1
+    cdef int change(self, int32_t task, int64_t priority) except -1
+    cdef int describe(self, int32_t task, dict attributes) except -1
+    cdef int rekey(self, int32_t slot, bint lifo) except -1
+    cdef int close_lane(self, int32_t number) except -1
+    cdef int mark(self, int32_t number) except -1
+    cdef int mark_lane(self, int32_t number) except -1
+    cdef int mark_queue(self, int32_t queue) except -1
+    cdef int collect(self) except -1
+    cdef bint is_over(self, int32_t number) noexcept
+    cdef int unmark(self, int32_t number) except -1
+    cdef int drop_first(self) except -1
+    cdef int32_t first_ready(self, Front *front) except -2
+
+
+# _routing_decisions.pxi
+
+cdef struct Pick:
+    int32_t rank
+    int32_t level
+    int64_t clock
+    int64_t order
+    int32_t worker          # -1 if nobody
+    int32_t line            # where the entry is on top; -1 if it is not in line
 
 
 cdef struct Offer:
-    int64_t task
+    int64_t task            # handles
     int64_t worker
+    int64_t runner_up       # 0 if there is none
     int32_t candidates
+    int32_t worker_slot
 
+
+@cython.final
+cdef class Decisions:
+    """Turns what waits and who is free into offers."""
+
+    cdef Workers workers
+    cdef Lanes lanes
+    cdef Roster roster
+    cdef Classes classes
+    cdef Backlog backlog
+    cdef vector[Offer] offers           # of the last match
+    cdef vector[Pick] picks             # best first; those to be offered, and one more
+    cdef vector[int32_t] loose          # fresh candidates
+    cdef vector[int32_t] suited         # lines of candidates
+    cdef vector[int32_t] aside          # workers whose entries were taken off a line
+
+    cdef Py_ssize_t decide(self, int64_t now, Py_ssize_t limit) except -1
+    cdef int line_up(self, bint marking) except -1
+    cdef int32_t next_class(self) except -2
+    cdef int32_t best_for(self, int32_t worker, Front *bound) except -2
+    cdef int32_t best_on(
+        self, int32_t worker, int32_t channel, Front *bound
+    ) except -2
+    cdef bint is_alone(self, int32_t number) noexcept
+    cdef int serve_alone(self, int32_t number, int64_t now) except -1
+    cdef int serve(self, int32_t number, int64_t now) except -1
+    cdef int restore(self, int32_t number) except -1
+    cdef int32_t line_of(self, int32_t number, int32_t worker) except -1
+    cdef int32_t choose(self, int32_t number, Py_ssize_t wanted) except -1
+    cdef int32_t count(self, int32_t number) except -1
+    cdef int32_t count_lined(self, TaskClass *tasks) except -1
+    cdef int32_t count_suited(self, TaskClass *tasks, Lane *lane) except -1
+    cdef bint stands(self, TaskClass *tasks, Lane *lane, int32_t worker) except -1
+    cdef int next_pick(self, TaskClass *tasks, Pick *best) except -1
+    cdef int peek(self, TaskClass *tasks, int32_t line, Pick *pick) except -1
+    cdef int peek_ring(self, TaskClass *tasks, int32_t line, Pick *pick) except -1
+    cdef void describe(self, Lane *lane, int32_t worker, Pick *pick) noexcept
+    cdef bint taken(self, int32_t worker) noexcept
+    cdef bint candidate(self, int32_t number, int32_t worker) except -1
+    cdef int occupy(
+        self, int32_t worker, int32_t channel, int64_t now
+    ) except -1
+
+
+# _routing_router.pxi
 
 @cython.final
 cdef class Router:
     """Workers, waiting tasks and the offers that follow. One per workspace.
 
     Public numbers of queues and channels become slots in the public methods; below them
-    there are slots only. Every change keeps all counts right at once; `decide` turns
-    live groups into offers until none is live.
+    there are slots only.
     """
 
+    cdef Values values
     cdef Profiles profiles
     cdef Workers workers
-    cdef dict queue_slots               # number -> slot
-    cdef vector[Queue] queues           # by slot
-    cdef vector[int32_t] vacant_queues
-    cdef dict channel_slots             # number -> slot
+    cdef Lanes lanes
+    cdef Roster roster
+    cdef Classes classes
+    cdef Backlog backlog
+    cdef Decisions decisions
+    cdef Numbers queue_numbers
+    cdef Numbers channel_numbers
     cdef list channels                  # by slot: number
-    cdef Slots task_slots
-    cdef vector[Place] places           # by task slot
-    cdef list groups                    # by number: TaskGroup; None if vacant
-    cdef vector[int32_t] vacant_groups
-    cdef vector[int32_t] group_at       # by queue * workers.channels + channel, or -1
-    cdef vector[int32_t] ready          # groups that were live since the last match
-    cdef int32_t live                   # how many are
-    cdef vector[int32_t] fresh          # workers who became free since the last match
-    cdef vector[Ready] heads            # heap of ready groups while deciding
-    cdef vector[Offer] offers           # of the last match
+    cdef Slots spec_slots
+    cdef dict spec_ids                  # (pair, order_by) -> slot
 
+    # For programs in Cython: slots, nothing checked, no Python object touched.
+    # free_room is release; enqueue is add_task without a spec; decide is match, with
+    # limit -1 for none: it returns the number of offers, which are in
+    # decisions.offers until the next call.
     cdef int32_t queue_slot(self, int64_t queue) except -1
     cdef int32_t channel_slot(self, int64_t channel) except -1
-    cdef int32_t add_queue(self, int64_t queue) except -1
-    cdef int widen(self, int32_t channels) except -1
-    cdef int32_t group_of(self, int32_t queue, int32_t channel) noexcept
-    cdef int32_t open_group(self, int32_t queue, int32_t channel) except -1
-    cdef int close_group(self, int32_t queue, int32_t channel) except -1
-    cdef Profile profile_of(self, int32_t worker)
-    cdef int settle(self, TaskGroup group, int32_t number) except -1
-    cdef int count(self, int32_t number, int32_t step) except -1
-    cdef int freshen(self, int32_t worker) except -1
-    cdef int line_up(self) except -1
-    cdef int turn(self, int32_t worker, int32_t channel, bint free) except -1
-    cdef int join(self, int32_t worker, int32_t queue, bint joins) except -1
-    cdef int join_all(self, int32_t worker, bint joins) except -1
-    cdef int enroll(self, int32_t queue, bint joins) except -1
-    cdef int shift(self, int32_t worker, int32_t profile) except -1
-    cdef int reprofile(self, int32_t path) except -1
-    cdef int switch(self, int32_t worker, bint available) except -1
-    cdef int occupy(
-        self, int32_t worker, int32_t channel, int32_t capacity, int32_t occupied
-    ) except -1
+    cdef int32_t worker_slot(self, int64_t worker) except -1
+    cdef int free_room(self, int32_t worker, int32_t channel, int64_t now) except -1
     cdef int32_t enqueue(
-        self, int32_t queue, int32_t channel, TaskEntry entry
+        self,
+        int32_t queue,
+        int32_t channel,
+        int64_t priority,
+        int64_t start,
+        int64_t sequence,
+    ) except -1
+    # The same for a task with a spec: spec is a slot of spec_slots, known a handle,
+    # ANYBODY (-1) or NOBODY (0).
+    cdef int32_t enqueue_for(
+        self,
+        int32_t queue,
+        int32_t channel,
+        int64_t priority,
+        int64_t start,
+        int64_t sequence,
+        int32_t spec,
+        dict attributes,
+        int64_t known,
+        vector[int64_t] &excluded,
     ) except -1
     cdef int dequeue(self, int32_t task) except -1
-    cdef int decide(self, int64_t now, size_t limit) except -1
-    cdef int keep_ready(self) except -1
-    cdef int collect_heads(self) except -1
-    cdef int offer(self, TaskGroup group, int64_t now) except -1
-    cdef int set_clock(self, int32_t worker, int64_t now) except -1
+    cdef Py_ssize_t decide(self, int64_t now, Py_ssize_t limit) except -1
+
+    cdef int32_t spec_slot(self, int64_t spec) except -2
+    cdef bint program_differs(self, int32_t slot, tuple program)
+    cdef int32_t program_queue(
+        self, int64_t queue, int32_t slot, tuple program
+    ) except -1
+    cdef int read_paths(self) except -1
+    cdef int drop_paths(self) except -1
+    cdef Spec make_spec(self, tuple pair, tuple order_by)

@@ -1,49 +1,57 @@
 # Profiles: workers whose values are equal in everything the programs read.
 
-@cython.final
-cdef class Profile:
+cdef inline bint is_in_queue(const Profile *profile, int32_t queue) noexcept:
+    cdef Py_ssize_t word = queue >> 6
+    if word >= <Py_ssize_t> profile.bits.size():
+        return False
+    return (profile.bits[word] >> (queue & 63)) & 1
 
-    cdef bint belongs(self, int32_t queue) noexcept:
-        cdef Py_ssize_t word = queue >> 6
-        if word >= <Py_ssize_t> self.bits.size():
-            return False
-        return (self.bits[word] >> (queue & 63)) & 1
 
-    cdef int assign(self, int32_t queue, bint belongs) except -1:
-        cdef Py_ssize_t word = queue >> 6
-        cdef Py_ssize_t position = 0
-        if belongs == self.belongs(queue):
-            return 0
-        while (
-            position < <Py_ssize_t> self.queues.size() and self.queues[position] < queue
-        ):
-            position += 1
-        if word >= <Py_ssize_t> self.bits.size():
-            self.bits.resize(word + 1)
-        self.bits[word] ^= <uint64_t> 1 << (queue & 63)
-        if belongs:
-            self.queues.insert(self.queues.begin() + position, queue)
-        else:
-            self.queues.erase(self.queues.begin() + position)
+cdef int assign(Profile *profile, int32_t queue, bint belongs) except -1:
+    """Put a queue among those of the profile, or take it out."""
+    cdef Py_ssize_t word = queue >> 6
+    cdef Py_ssize_t position = 0
+    if belongs == is_in_queue(profile, queue):
         return 0
+    while (
+        position < <Py_ssize_t> profile.queues.size()
+        and profile.queues[position] < queue
+    ):
+        position += 1
+    if word >= <Py_ssize_t> profile.bits.size():
+        profile.bits.resize(word + 1)
+    profile.bits[word] ^= <uint64_t> 1 << (queue & 63)
+    if belongs:
+        profile.queues.insert(profile.queues.begin() + position, queue)
+    else:
+        profile.queues.erase(profile.queues.begin() + position)
+    return 0
 
 
 @cython.final
 cdef class Profiles:
 
-    def __cinit__(self):
-        self.values = Values()
+    def __cinit__(self, Values values not None):
+        self.values = values
         self.programs = []
         self.paths = []
         self.path_ids = {}
-        self.rows = []
+        self.stack.resize(1)
+
+    def __dealloc__(self):
+        cdef Profile *profile
+        for profile in self.rows:
+            del profile
+
+    cdef int reserve_stack(self, Py_ssize_t depth) except -1:
+        if depth > <Py_ssize_t> self.stack.size():
+            self.stack.resize(depth)
+        return 0
 
     cdef Program compile(self, tuple source):
         """Lower a program; its paths and constants are kept until uninstall."""
         cdef Program program = Program()
-        cdef Py_ssize_t depth = verify(source)
-        if depth > <Py_ssize_t> self.stack.size():
-            self.stack.resize(depth)
+        self.reserve_stack(verify(source, False))
         program.source = source
         for step in source:
             if step[0] == "const":
@@ -51,9 +59,10 @@ cdef class Profiles:
                     Instruction(OP_CONST, self.values.intern(step[1]))
                 )
             elif step[0] == "path":
-                program.code.push_back(Instruction(OP_PATH, self.keep_path(step[2])))
+                program.code.push_back(Instruction(OP_WORKER, self.keep_path(step[2])))
             else:
                 program.code.push_back(Instruction(OPERATIONS[step[0]][0], 0))
+        program.split()
         return program
 
     cdef int32_t keep_path(self, tuple segments) except -1:
@@ -66,6 +75,7 @@ cdef class Profiles:
                 path = len(self.paths)
                 self.paths.append(None)
                 self.path_references.push_back(0)
+                self.path_read.push_back(False)
                 self.readers.resize(path + 1)
             self.paths[path] = segments
             self.path_ids[segments] = path
@@ -74,23 +84,23 @@ cdef class Profiles:
         self.path_references[path] += 1
         return path
 
-    cdef list fresh_paths(self, Program program):
-        """List the paths that no installed program read so far."""
-        cdef Instruction step
-        fresh = set()
-        for step in program.code:
-            if step.opcode == OP_PATH and self.readers[step.argument].empty():
-                fresh.add(step.argument)
-        return sorted(fresh)
+    cdef list unread_paths(self):
+        """List the paths that are kept and whose values the rows have not."""
+        return [
+            path
+            for path, segments in enumerate(self.paths)
+            if segments is not None and not self.path_read[<int32_t> path]
+        ]
 
     cdef list drop_unused_paths(self):
-        """Forget paths that no program reads; return them."""
+        """Forget paths that nobody keeps; return them."""
         cdef int32_t path
         unused = []
         for path in range(<int32_t> self.path_references.size()):
             if self.path_references[path] == 0 and self.paths[path] is not None:
                 del self.path_ids[self.paths[path]]
                 self.paths[path] = None
+                self.path_read[path] = False
                 unused.append(path)
         return unused
 
@@ -98,45 +108,43 @@ cdef class Profiles:
         """Make the program the queue's, for every profile there is."""
         cdef Instruction step
         cdef vector[int32_t] *readers
+        cdef Profile *profile
         if queue == len(self.programs):
             self.programs.append(None)
         self.programs[queue] = program
         for step in program.code:
-            if step.opcode == OP_PATH:
+            if step.opcode == OP_WORKER:
                 readers = &self.readers[step.argument]
                 if readers.empty() or readers.back() != queue:
                     readers.push_back(queue)
         for profile in self.rows:
-            if profile is not None:
-                (<Profile> profile).assign(queue, self.evaluate(queue, profile))
+            if profile != NULL:
+                assign(profile, queue, self.evaluate(queue, profile))
         return 0
 
     cdef int uninstall(self, int32_t queue) except -1:
         """Take the program from the queue; nobody belongs to it then."""
         cdef Instruction step
-        cdef vector[int32_t] *readers
-        cdef Py_ssize_t position
+        cdef Profile *profile
         for step in (<Program> self.programs[queue]).code:
             if step.opcode == OP_CONST:
                 self.values.release(step.argument)
-            elif step.opcode == OP_PATH:
+            elif step.opcode == OP_WORKER:
                 self.path_references[step.argument] -= 1
-                readers = &self.readers[step.argument]
-                for position in range(<Py_ssize_t> readers.size()):
-                    if dereference(readers)[position] == queue:
-                        readers.erase(readers.begin() + position)
-                        break
+                erase_from(self.readers[step.argument], queue)
         self.programs[queue] = None
         for profile in self.rows:
-            if profile is not None:
-                (<Profile> profile).assign(queue, False)
+            if profile != NULL:
+                assign(profile, queue, False)
         return 0
 
-    cdef bint evaluate(self, int32_t queue, Profile profile):
+    cdef bint evaluate(self, int32_t queue, Profile *profile):
         cdef Program program = self.programs[queue]
         if program is None or program.code.empty():
             return False
-        return program.holds(self.values, profile.row.data(), self.stack.data())
+        return program.holds(
+            self.values, profile.row.data(), NULL, self.stack.data()
+        )
 
     cdef int32_t enlist(self, dict attributes) except -1:
         """Return the profile of a new worker."""
@@ -145,7 +153,7 @@ cdef class Profiles:
         row.resize(len(self.paths))
         for path in range(<int32_t> row.size()):
             row[path] = self.read(path, attributes)
-        return self.join(row, None)
+        return self.join(row, NULL)
 
     cdef int32_t move(
         self, int32_t profile, dict attributes, int32_t changed
@@ -155,8 +163,8 @@ cdef class Profiles:
         Only what reads the path `changed` can differ; -1 stands for any. The worker
         counts in both profiles until it leaves the old one.
         """
-        cdef Profile origin = self.rows[profile]
-        cdef vector[int32_t] row = origin.row
+        cdef Profile *origin = self.rows[profile]
+        cdef vector[int32_t] row = dereference(origin.row)
         cdef int32_t path
         row.resize(len(self.paths))
         for path in range(<int32_t> row.size()):
@@ -171,44 +179,45 @@ cdef class Profiles:
             return NULL_ID
         return self.values.intern(resolve(attributes, self.paths[path]))
 
-    cdef int32_t join(self, vector[int32_t] &row, Profile origin) except -1:
+    cdef int32_t join(self, vector[int32_t] &row, Profile *origin) except -1:
         """Return the profile of the row, which brings its own references."""
-        cdef int32_t number, value
-        cdef Profile profile
+        cdef int32_t number
+        cdef Profile *profile
         found = self.by_row.find(row)
         if found != self.by_row.end():
-            for value in row:
-                self.values.release(value)
+            self.values.release_all(row)
             number = dereference(found).second
-            (<Profile> self.rows[number]).workers += 1
+            self.rows[number].workers += 1
             return number
-        profile = Profile()
-        profile.row = row
+        profile = new Profile()
+        number = self.number(profile)
+        row.shrink_to_fit()
+        self.by_row[row] = number
+        profile.row = &dereference(self.by_row.find(row)).first
         profile.workers = 1
         self.remember(profile, origin)
         profile.queues.shrink_to_fit()
-        number = self.number(profile)
-        self.by_row[row] = number
+        profile.bits.shrink_to_fit()
         return number
 
-    cdef int32_t number(self, Profile profile) except -1:
+    cdef int32_t number(self, Profile *profile) except -1:
         cdef int32_t number
         if self.vacant.empty():
-            number = len(self.rows)
-            self.rows.append(profile)
+            number = <int32_t> self.rows.size()
+            self.rows.push_back(profile)
         else:
             number = self.vacant.back()
             self.vacant.pop_back()
             self.rows[number] = profile
         return number
 
-    cdef int remember(self, Profile profile, Profile origin) except -1:
+    cdef int remember(self, Profile *profile, Profile *origin) except -1:
         """Evaluate what reads a value that the origin has not."""
         cdef int32_t queue
         cdef Py_ssize_t path
-        if origin is None:
+        if origin == NULL:
             for queue in range(<int32_t> len(self.programs)):
-                profile.assign(queue, self.evaluate(queue, profile))
+                assign(profile, queue, self.evaluate(queue, profile))
             return 0
         profile.queues = origin.queues
         profile.bits = origin.bits
@@ -216,23 +225,34 @@ cdef class Profiles:
         for path in range(<Py_ssize_t> profile.row.size()):
             if (
                 path >= <Py_ssize_t> origin.row.size()
-                or origin.row[path] != profile.row[path]
+                or origin.row.at(path) != profile.row.at(path)
             ):
                 touched.update(self.readers[path])
         for queue in touched:
-            profile.assign(queue, self.evaluate(queue, profile))
+            assign(profile, queue, self.evaluate(queue, profile))
         return 0
 
     cdef int leave(self, int32_t number) except -1:
         """Count one worker less; the profile goes with the last one."""
-        cdef Profile profile = self.rows[number]
-        cdef int32_t value
+        cdef Profile *profile = self.rows[number]
+        cdef vector[int32_t] row
         profile.workers -= 1
         if profile.workers:
             return 0
-        self.by_row.erase(profile.row)
-        for value in profile.row:
-            self.values.release(value)
-        self.rows[number] = None
+        row = dereference(profile.row)
+        self.by_row.erase(row)
+        self.values.release_all(row)
+        del profile
+        self.rows[number] = NULL
         self.vacant.push_back(number)
         return 0
+
+
+cdef int erase_from(vector[int32_t] &numbers, int32_t number) except -1:
+    """Take a number out, if it is there."""
+    cdef Py_ssize_t position
+    for position in range(<Py_ssize_t> numbers.size()):
+        if numbers[position] == number:
+            numbers.erase(numbers.begin() + position)
+            return 0
+    return 0

@@ -1,76 +1,133 @@
-# TaskQueue, the priority queue, and Slots, which every handle comes from.
+# TaskQueue, the priority queue, and the heap of tasks the router uses as well.
 
-cdef int32_t LAST_GENERATION = INT32_MAX - 1
 # Four children share two cache lines, and the tree is half as deep as a binary one.
 cdef enum:
     ARITY = 4
 
 
-class StaleHandle(KeyError):
-    """The handle was never given out, or what it stood for is gone."""
-
-    def __str__(self):
-        return str(self.args[0])
-
-
-@cython.final
-cdef class Slots:
-
-    cdef int32_t acquire(self) except -1:
-        cdef int32_t slot
-        if self.vacant.empty():
-            slot = <int32_t> self.generations.size()
-            self.generations.push_back(0)
-            # Room for every slot, so that release cannot run out of memory.
-            self.vacant.reserve(self.generations.capacity())
-        else:
-            slot = self.vacant.back()
-            self.vacant.pop_back()
-        self.generations[slot] += 1
-        return slot
-
-    cdef int release(self, int32_t slot) except -1:
-        self.generations[slot] += 1
-        # A slot that ran out of generations is given up: its handles stay stale.
-        if self.generations[slot] < LAST_GENERATION:
-            self.vacant.push_back(slot)
-        return 0
-
-    cdef int64_t handle(self, int32_t slot) noexcept:
-        return (<int64_t> self.generations[slot] << 32) | slot
-
-    cdef bint used(self, int32_t slot) noexcept:
-        return self.generations[slot] & 1
-
-    cdef bint live(self, int64_t handle) noexcept:
-        cdef int64_t slot = handle & 0xFFFFFFFF
-        cdef int64_t generation = handle >> 32
-        if handle < 0 or slot >= <int64_t> self.generations.size():
-            return False
-        return generation & 1 and self.generations[slot] == generation
-
-    cdef int32_t find(self, int64_t handle) except -1:
-        if not self.live(handle):
-            raise StaleHandle(f"handle {handle} is stale")
-        return <int32_t> (handle & 0xFFFFFFFF)
-
-    cdef Py_ssize_t count(self) noexcept:
-        cdef Py_ssize_t slot, used = 0
-        for slot in range(<Py_ssize_t> self.generations.size()):
-            used += self.generations[slot] & 1
-        return used
-
-
-cdef bint precedes(const TaskEntry &one, const TaskEntry &other) noexcept:
+cdef inline bint precedes(const TaskEntry &one, const TaskEntry &other) noexcept:
     """The order of tasks. It is strict and total because sequences differ: without that
     two tasks of one priority and start would leave in an order that depends on what
     else was in the heap, and a router rebuilt after a crash would decide differently.
+
+    Bits and no branches: which of two tasks is first cannot be foreseen.
     """
-    if one.priority != other.priority:
-        return one.priority > other.priority
-    if one.start != other.start:
-        return one.start < other.start
-    return one.sequence < other.sequence
+    return (one.rank < other.rank) | (
+        (one.rank == other.rank)
+        & (
+            (one.start < other.start)
+            | ((one.start == other.start) & (one.sequence < other.sequence))
+        )
+    )
+
+
+cdef inline Py_ssize_t first_child(
+    const TaskEntry *entries, Py_ssize_t first, Py_ssize_t size
+) noexcept:
+    """Return which of the children from `first` on precedes the others."""
+    cdef Py_ssize_t one, other, child
+    if first + ARITY <= size:
+        one = first + precedes(entries[first + 1], entries[first])
+        other = first + 2 + precedes(entries[first + 3], entries[first + 2])
+        return other if unforeseen(precedes(entries[other], entries[one])) else one
+    one = first
+    for child in range(first + 1, size):
+        if precedes(entries[child], entries[one]):
+            one = child
+    return one
+
+
+cdef void task_rise(
+    vector[TaskEntry] &heap, vector[int32_t] &positions, Py_ssize_t position
+) noexcept:
+    """Move the entry at the position up to where it belongs."""
+    cdef TaskEntry *entries = heap.data()
+    cdef int32_t *places = positions.data()
+    cdef TaskEntry entry = entries[position]
+    cdef Py_ssize_t parent
+    while position > 0:
+        parent = (position - 1) >> 2
+        if not precedes(entry, entries[parent]):
+            break
+        entries[position] = entries[parent]
+        places[entries[position].slot] = <int32_t> position
+        position = parent
+    entries[position] = entry
+    places[entry.slot] = <int32_t> position
+
+
+cdef void task_sink(
+    vector[TaskEntry] &heap, vector[int32_t] &positions, Py_ssize_t position
+) noexcept:
+    """Move the entry at the position to where it belongs, most likely far down."""
+    cdef TaskEntry *entries = heap.data()
+    cdef int32_t *places = positions.data()
+    cdef TaskEntry entry = entries[position]
+    cdef Py_ssize_t size = heap.size()
+    cdef Py_ssize_t start = position
+    cdef Py_ssize_t child
+    while position * ARITY + 1 < size:
+        child = first_child(entries, position * ARITY + 1, size)
+        entries[position] = entries[child]
+        places[entries[position].slot] = <int32_t> position
+        position = child
+    while position > start and precedes(entry, entries[(position - 1) >> 2]):
+        entries[position] = entries[(position - 1) >> 2]
+        places[entries[position].slot] = <int32_t> position
+        position = (position - 1) >> 2
+    entries[position] = entry
+    places[entry.slot] = <int32_t> position
+
+
+cdef int task_push(
+    vector[TaskEntry] &heap, vector[int32_t] &positions, TaskEntry entry
+) except -1:
+    if entry.slot >= <int32_t> positions.size():
+        positions.resize(entry.slot + 1)
+    heap.push_back(entry)
+    task_rise(heap, positions, heap.size() - 1)
+    return 0
+
+
+cdef int task_drop(
+    vector[TaskEntry] &heap, vector[int32_t] &positions, int32_t slot
+) except -1:
+    cdef Py_ssize_t position = positions[slot]
+    cdef TaskEntry last = heap.back()
+    heap.pop_back()
+    if last.slot != slot:
+        heap[position] = last
+        task_sink(heap, positions, position)
+        if position:
+            task_rise(heap, positions, positions[last.slot])
+    return 0
+
+
+cdef int task_change(
+    vector[TaskEntry] &heap, vector[int32_t] &positions, int32_t slot, int64_t rank
+) except -1:
+    heap[positions[slot]].rank = rank
+    task_sink(heap, positions, positions[slot])
+    task_rise(heap, positions, positions[slot])
+    return 0
+
+
+cdef int check_heap(vector[TaskEntry] &heap, vector[int32_t] &positions) except -1:
+    cdef Py_ssize_t position
+    cdef Py_ssize_t size = heap.size()
+    cdef TaskEntry entry
+    for position in range(size):
+        entry = heap[position]
+        where = f"entry {position} of {size}: {entry}"
+        ensure(
+            positions[entry.slot] == position,
+            f"its slot points to {positions[entry.slot]}: {where}",
+        )
+        ensure(
+            position == 0 or not precedes(entry, heap[(position - 1) // ARITY]),
+            f"it precedes its parent: {where}",
+        )
+    return 0
 
 
 @cython.final
@@ -80,23 +137,35 @@ cdef class TaskQueue:
         self.slots = Slots()
 
     def push(self, int64_t item, int64_t priority, int64_t start, int64_t sequence):
-        return self.slots.handle(self.add(item, priority, start, sequence))
+        cdef int32_t slot = self.slots.acquire()
+        if slot == <int32_t> self.items.size():
+            self.items.push_back(item)
+        self.items[slot] = item
+        task_push(
+            self.heap, self.positions, TaskEntry(~priority, start, sequence, slot, 0)
+        )
+        return self.slots.handle(slot)
 
     def peek(self):
         if self.heap.empty():
             raise IndexError("the task queue is empty")
-        return self.tasks[self.heap[0].slot].item
+        return self.items[self.heap[0].slot]
 
     def pop(self):
         item = self.peek()
-        self.discard(self.heap[0].slot)
+        cdef int32_t slot = self.heap[0].slot
+        task_drop(self.heap, self.positions, slot)
+        self.slots.release(slot)
         return item
 
     def remove(self, int64_t handle):
-        self.discard(self.slots.find(handle))
+        cdef int32_t slot = self.slots.find(handle)
+        task_drop(self.heap, self.positions, slot)
+        self.slots.release(slot)
 
     def reprioritize(self, int64_t handle, int64_t priority):
-        self.change(self.slots.find(handle), priority)
+        cdef int32_t slot = self.slots.find(handle)
+        task_change(self.heap, self.positions, slot, ~priority)
 
     def __len__(self):
         return self.heap.size()
@@ -108,84 +177,13 @@ cdef class TaskQueue:
         cdef vector[TaskEntry] entries = self.heap
         cdef TaskEntry entry
         sort(entries.begin(), entries.end(), &precedes)
-        return iter([self.tasks[entry.slot].item for entry in entries])
+        return iter([self.items[entry.slot] for entry in entries])
 
     def check(self):
-        cdef Py_ssize_t position
         cdef Py_ssize_t size = self.heap.size()
         cdef TaskEntry entry
         ensure(size == self.slots.count(), "entries and slots in use differ in number")
-        ensure(self.tasks.size() == self.slots.generations.size(), "a slot has no task")
-        for position in range(size):
-            entry = self.heap[position]
-            where = f"entry {position} of {size}: {entry}"
-            ensure(self.slots.used(entry.slot), f"its slot is vacant: {where}")
-            ensure(
-                self.tasks[entry.slot].position == position,
-                f"its slot points to {self.tasks[entry.slot].position}: {where}",
-            )
-            ensure(
-                position == 0
-                or not precedes(entry, self.heap[(position - 1) // ARITY]),
-                f"it precedes its parent: {where}",
-            )
-
-    cdef int32_t add(
-        self, int64_t item, int64_t priority, int64_t start, int64_t sequence
-    ) except -1:
-        cdef int32_t slot = self.slots.acquire()
-        cdef TaskEntry entry = TaskEntry(priority, start, sequence, slot)
-        if slot == <int32_t> self.tasks.size():
-            self.tasks.push_back(TaskSlot(item, 0))
-        self.tasks[slot].item = item
-        self.heap.push_back(entry)
-        self.rise(self.heap.size() - 1, entry)
-        return slot
-
-    cdef int discard(self, int32_t slot) except -1:
-        cdef Py_ssize_t position = self.tasks[slot].position
-        cdef TaskEntry last = self.heap.back()
-        self.heap.pop_back()
-        self.slots.release(slot)
-        if last.slot != slot:
-            self.sink(position, last)
-            self.rise(self.tasks[last.slot].position, last)
-        return 0
-
-    cdef void change(self, int32_t slot, int64_t priority) noexcept:
-        cdef Py_ssize_t position = self.tasks[slot].position
-        cdef TaskEntry entry = self.heap[position]
-        entry.priority = priority
-        self.sink(position, entry)
-        self.rise(self.tasks[slot].position, entry)
-
-    cdef void place(self, Py_ssize_t position, TaskEntry entry) noexcept:
-        self.heap[position] = entry
-        self.tasks[entry.slot].position = <int32_t> position
-
-    cdef void rise(self, Py_ssize_t position, TaskEntry entry) noexcept:
-        cdef Py_ssize_t parent
-        while position > 0:
-            parent = (position - 1) // ARITY
-            if not precedes(entry, self.heap[parent]):
-                break
-            self.place(position, self.heap[parent])
-            position = parent
-        self.place(position, entry)
-
-    cdef void sink(self, Py_ssize_t position, TaskEntry entry) noexcept:
-        cdef Py_ssize_t size = self.heap.size()
-        cdef Py_ssize_t child, first, best
-        while True:
-            first = position * ARITY + 1
-            if first >= size:
-                break
-            best = first
-            for child in range(first + 1, min(first + ARITY, size)):
-                if precedes(self.heap[child], self.heap[best]):
-                    best = child
-            if not precedes(self.heap[best], entry):
-                break
-            self.place(position, self.heap[best])
-            position = best
-        self.place(position, entry)
+        ensure(self.items.size() == self.slots.generations.size(), "a slot has no item")
+        for entry in self.heap:
+            ensure(self.slots.used(entry.slot), f"its slot is vacant: {entry}")
+        check_heap(self.heap, self.positions)

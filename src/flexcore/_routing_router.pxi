@@ -1,131 +1,235 @@
-# Router: facts go in, offers come out.
+# Router: the public methods. Facts go in, offers come out.
 
 cdef enum:
     CHANNELS_MAX = 1000     # of one router; overflow: ValueError
-    FRESH_MAX = 4           # workers a match looks at one by one; more are lined up
-
-
-cdef bint follows(const Ready &one, const Ready &other) noexcept:
-    """Order groups by their first tasks; the standard library puts the last on top."""
-    return precedes(other.head, one.head)
+    FAN_OUT_MAX = 50
 
 
 @cython.final
 cdef class Router:
 
     def __cinit__(self):
-        self.profiles = Profiles()
+        self.values = Values()
+        self.profiles = Profiles(self.values)
         self.workers = Workers()
-        self.queue_slots = {}
-        self.channel_slots = {}
+        self.lanes = Lanes(self.workers, self.profiles)
+        self.roster = Roster(self.lanes)
+        self.classes = Classes(self.lanes)
+        self.backlog = Backlog(self.classes)
+        self.decisions = Decisions(self.roster, self.backlog)
+        self.queue_numbers = Numbers()
+        self.channel_numbers = Numbers()
         self.channels = []
-        self.task_slots = Slots()
-        self.groups = []
+        self.spec_slots = Slots()
+        self.spec_ids = {}
 
     # Queues
 
-    def set_queue(self, int64_t queue, tuple program not None):
+    def set_queue(
+        self,
+        int64_t queue,
+        tuple program not None,
+        bint lifo=False,
+        bint preferred=True,
+        int32_t fan_out=1,
+        int32_t order=0,
+        int64_t cursor=-1,
+    ):
         if queue < 0:
             raise ValueError(f"queue {queue} is negative")
-        cdef Program compiled = self.profiles.compile(program)
-        cdef int32_t path
-        for path in self.profiles.fresh_paths(compiled):
-            self.reprofile(path)
-        cdef int32_t slot = self.queue_slots.get(queue, -1)
-        if slot == -1:
-            slot = self.add_queue(queue)
-        else:
-            self.enroll(slot, False)
-            self.profiles.uninstall(slot)
-        self.profiles.install(slot, compiled)
-        self.enroll(slot, True)
-        for path in self.profiles.drop_unused_paths():
-            self.reprofile(path)
+        if not 0 <= fan_out <= FAN_OUT_MAX:
+            raise ValueError(f"fan_out {fan_out} is not within 0 and {FAN_OUT_MAX}")
+        if not OFFERED <= order <= ROUND_ROBIN:
+            raise ValueError(f"order {order} is not known")
+        cdef int32_t slot = self.queue_numbers.find(queue)
+        if slot == -1 or self.program_differs(slot, program):
+            slot = self.program_queue(queue, slot, program)
+        cdef Queue *row = &self.lanes.queues[slot]
+        row.cursor = cursor
+        if row.order != order:
+            self.roster.utilization += (order == UTILIZATION) - (
+                row.order == UTILIZATION
+            )
+            row.order = <Order> order
+            self.roster.relay(slot)
+        if row.lifo != lifo or row.preferred != preferred or row.fan_out != fan_out:
+            row.preferred = preferred
+            row.fan_out = fan_out
+            self.backlog.rekey(slot, lifo)
 
     def remove_queue(self, int64_t queue):
         cdef int32_t slot = self.queue_slot(queue)
-        cdef int32_t path, channel
-        if self.queues[slot].waiting:
-            raise ValueError(f"{self.queues[slot].waiting} tasks wait in queue {queue}")
-        self.enroll(slot, False)
+        cdef int32_t channel
+        if self.lanes.queues[slot].waiting:
+            raise ValueError(
+                f"{self.lanes.queues[slot].waiting} tasks wait in queue {queue}"
+            )
+        self.roster.enroll(slot, False)
         self.profiles.uninstall(slot)
         for channel in range(self.workers.channels):
-            self.close_group(slot, channel)
-        self.queues[slot].number = -1
-        self.vacant_queues.push_back(slot)
-        del self.queue_slots[queue]
-        for path in self.profiles.drop_unused_paths():
-            self.reprofile(path)
+            while self.lanes.first_at(slot, channel) != -1:
+                self.backlog.close_lane(self.lanes.first_at(slot, channel))
+        self.roster.utilization -= self.lanes.queues[slot].order == UTILIZATION
+        self.lanes.queues[slot].number = -1
+        self.lanes.vacant_queues.push_back(slot)
+        self.queue_numbers.drop(queue)
+        self.drop_paths()
 
     def waiting(self, int64_t queue):
-        return self.queues[self.queue_slot(queue)].waiting
+        return self.lanes.queues[self.queue_slot(queue)].waiting
 
     def members(self, int64_t queue):
-        return self.queues[self.queue_slot(queue)].members
+        return self.lanes.queues[self.queue_slot(queue)].members
 
     def available(self, int64_t queue):
-        return self.queues[self.queue_slot(queue)].available
+        return self.lanes.queues[self.queue_slot(queue)].available
+
+    def in_activity(self, int64_t queue, int32_t activity):
+        cdef int64_t key = (<int64_t> self.queue_slot(queue) << 32) | activity
+        found = self.roster.in_activity.find(key)
+        if activity < 0 or found == self.roster.in_activity.end():
+            return 0
+        return dereference(found).second
 
     def eligible(self, int64_t queue, int64_t worker):
         cdef int32_t slot = self.queue_slot(queue)
-        return self.profile_of(self.workers.slots.find(worker)).belongs(slot) != 0
+        return self.lanes.belongs(self.workers.slots.find(worker), slot) != 0
+
+    def cursor(self, int64_t queue):
+        return self.lanes.queues[self.queue_slot(queue)].cursor
+
+    def set_channel_optimized(self, int64_t channel, bint optimized):
+        cdef int32_t slot = self.channel_slot(channel)
+        cdef int32_t worker
+        if self.workers.optimized[slot] == optimized:
+            return
+        self.workers.optimized[slot] = optimized
+        for worker in range(<int32_t> self.workers.rows.size()):
+            self.workers.reclock(worker)
+            if self.workers.slots.used(worker):
+                self.roster.turn_back(worker)
 
     # Workers
 
     def add_worker(
         self,
         dict attributes not None,
+        int32_t activity,
         bint available,
-        int64_t last_offered,
         int64_t order,
+        int64_t available_since=0,
     ):
-        if order in self.workers.orders:
+        if activity < 0:
+            raise ValueError(f"activity {activity} is negative")
+        if self.workers.orders.count(order):
             raise ValueError(f"order {order} is taken by another worker")
         cdef int32_t profile = self.profiles.enlist(attributes)
-        cdef int32_t worker = self.workers.add(
-            attributes, Worker(last_offered, order, profile, available, False)
+        cdef Worker row = Worker(
+            order, available_since, profile, activity, available, False
         )
-        self.join_all(worker, True)
+        cdef int32_t worker = self.workers.add(attributes, row)
+        self.roster.admit(worker)
         return self.workers.slots.handle(worker)
 
     def set_attributes(self, int64_t worker, dict attributes not None):
-        cdef int32_t slot = self.workers.slots.find(worker)
-        cdef int32_t old = self.workers.rows[slot].profile
-        cdef int32_t new = self.profiles.move(old, attributes, -1)
-        self.workers.attributes[slot] = attributes
-        self.shift(slot, new)
+        self.roster.describe(self.workers.slots.find(worker), attributes)
 
-    def set_available(self, int64_t worker, bint available):
-        self.switch(self.workers.slots.find(worker), available)
+    def set_activity(
+        self, int64_t worker, int32_t activity, bint available, int64_t available_since
+    ):
+        cdef int32_t slot = self.workers.slots.find(worker)
+        if activity < 0:
+            raise ValueError(f"activity {activity} is negative")
+        self.roster.switch(slot, activity, available, available_since)
 
     def set_channel(
-        self, int64_t worker, int64_t channel, int32_t capacity, int32_t occupied
+        self,
+        int64_t worker,
+        int64_t channel,
+        int32_t capacity,
+        int32_t occupied,
+        int32_t assigned=0,
+        bint open=True,
+        int64_t offered=0,
+        int64_t released=0,
     ):
         cdef int32_t slot = self.workers.slots.find(worker)
         if capacity < 0:
             raise ValueError(f"capacity {capacity} is negative")
         if occupied < 0:
             raise ValueError(f"occupied {occupied} is negative")
-        self.occupy(slot, self.channel_slot(channel), capacity, occupied)
+        if assigned < 0:
+            raise ValueError(f"assigned {assigned} is negative")
+        cdef int32_t place = self.channel_slot(channel)
+        cdef Room *room = self.workers.room(slot, place)
+        cdef bint back = offered < room.offered or released < room.released
+        room.capacity, room.occupied, room.assigned = capacity, occupied, assigned
+        room.open, room.offered, room.released = open, offered, released
+        if self.workers.reclock(slot) or back:
+            self.roster.turn_back(slot)
+        self.roster.follow(slot, place)
 
-    def release(self, int64_t worker, int64_t channel):
+    def take(self, int64_t worker, int64_t channel, int64_t now):
         cdef int32_t slot = self.workers.slots.find(worker)
-        cdef int32_t place = self.channel_slots.get(channel, -1)
+        cdef int32_t place = self.channel_slot(channel)
+        if self.workers.room(slot, place).occupied == INT32_MAX:
+            raise OverflowError("too many are held")
+        self.decisions.occupy(slot, place, now)
+
+    def release(self, int64_t worker, int64_t channel, int64_t now):
+        cdef int32_t slot = self.workers.slots.find(worker)
+        cdef int32_t place = self.channel_numbers.find(channel)
         if place == -1 or self.workers.room(slot, place).occupied == 0:
             raise ValueError(f"the worker holds nothing on channel {channel}")
-        cdef Room room = self.workers.room(slot, place)[0]
-        self.occupy(slot, place, room.capacity, room.occupied - 1)
+        self.free_room(slot, place, now)
+
+    def assign(self, int64_t worker, int64_t channel, int32_t step):
+        cdef int32_t slot = self.workers.slots.find(worker)
+        cdef int32_t place = self.channel_slot(channel)
+        cdef Room *room = self.workers.room(slot, place)
+        if not 0 <= <int64_t> room.assigned + step <= INT32_MAX:
+            raise ValueError(f"the worker is assigned {room.assigned} on the channel")
+        room.assigned += step
+        self.roster.follow(slot, place)
 
     def remove_worker(self, int64_t worker):
-        cdef int32_t slot = self.workers.slots.find(worker)
-        self.join_all(slot, False)
-        if self.workers.rows[slot].fresh:
-            self.fresh.erase(find(self.fresh.begin(), self.fresh.end(), slot))
-        for group in self.groups:
-            if group is not None:
-                (<TaskGroup> group).idle.forget(slot)
-        self.profiles.leave(self.workers.rows[slot].profile)
-        self.workers.remove(slot)
+        self.roster.dismiss(self.workers.slots.find(worker))
+
+    # Specs
+
+    def open_spec(self, tuple pair not None, tuple order_by=()):
+        # Not the tuples: 1 and True are equal as keys.
+        key = dumps((pair, order_by), 0)
+        found = self.spec_ids.get(key)
+        if found is not None:
+            return self.spec_slots.handle(found)
+        cdef Spec spec = self.make_spec(pair, order_by)
+        cdef int32_t slot = self.spec_slots.acquire()
+        if slot == len(self.lanes.specs):
+            self.lanes.specs.append(None)
+        self.lanes.specs[slot] = spec
+        self.spec_ids[key] = slot
+        self.read_paths()
+        self.roster.join_spec(spec)
+        if spec.live:
+            self.roster.live_specs.push_back(slot)
+        return self.spec_slots.handle(slot)
+
+    def close_spec(self, int64_t spec):
+        cdef int32_t slot = self.spec_slots.find(spec)
+        cdef Spec row = <Spec> self.lanes.specs[slot]
+        cdef int32_t lane
+        if row.waiting:
+            raise ValueError(f"{row.waiting} tasks wait with the spec")
+        for lane in range(<int32_t> self.lanes.lanes.size()):
+            if self.lanes.lanes[lane] != NULL and self.lanes.lanes[lane].spec == slot:
+                self.backlog.close_lane(lane)
+        row.close()
+        erase_from(self.roster.live_specs, slot)
+        self.lanes.specs[slot] = None
+        self.spec_slots.release(slot)
+        del self.spec_ids[dumps((row.pair, row.order_by), 0)]
+        self.drop_paths()
 
     # Tasks
 
@@ -136,26 +240,65 @@ cdef class Router:
         int64_t priority,
         int64_t start,
         int64_t sequence,
+        int64_t spec=0,
+        dict attributes=None,
+        known=None,
+        excluded=(),
     ):
         cdef int32_t slot = self.queue_slot(queue)
         cdef int32_t place = self.channel_slot(channel)
-        return self.task_slots.handle(
-            self.enqueue(slot, place, TaskEntry(priority, start, sequence, -1))
+        cdef vector[int64_t] handles
+        cdef int64_t only = ANYBODY
+        if spec == 0 and attributes is None and known is None and not excluded:
+            return self.backlog.slots.handle(
+                self.enqueue(slot, place, priority, start, sequence)
+            )
+        if known is not None:
+            only = known
+            only = max(only, <int64_t> NOBODY)
+        if excluded:
+            handles = sorted(set(excluded))
+        return self.backlog.slots.handle(
+            self.enqueue_for(
+                slot, place, priority, start, sequence,
+                self.spec_slot(spec), attributes, only, handles,
+            )
         )
 
     def remove_task(self, int64_t task):
-        self.dequeue(self.task_slots.find(task))
+        self.dequeue(self.backlog.slots.find(task))
 
     def reprioritize(self, int64_t task, int64_t priority):
-        cdef Place place = self.places[self.task_slots.find(task)]
-        (<TaskGroup> self.groups[place.group]).waiting.change(place.slot, priority)
+        self.backlog.change(self.backlog.slots.find(task), priority)
+
+    def candidate(self, int64_t task, int64_t worker):
+        cdef int32_t number = self.backlog.class_of[self.backlog.slots.find(task)]
+        cdef int32_t slot = self.workers.slots.find(worker)
+        return self.decisions.candidate(number, slot) != 0
+
+    def count(self, int64_t task):
+        cdef int32_t number = self.backlog.class_of[self.backlog.slots.find(task)]
+        return self.decisions.count(number)
+
+    # Decisions
 
     def match(self, int64_t now, limit=None):
-        cdef Offer offer
-        self.decide(now, SIZE_MAX if limit is None else limit)
-        return [(offer.task, offer.worker, offer.candidates) for offer in self.offers]
+        cdef Py_ssize_t size = self.decide(now, -1 if limit is None else limit)
+        cdef Py_ssize_t number
+        cdef Offer *offer
+        cdef list offers = []
+        for number in range(size):
+            offer = &self.decisions.offers[number]
+            offers.append(
+                (offer.task, offer.worker, offer.candidates, offer.runner_up)
+            )
+        return offers
 
     # Inspection
+
+    @property
+    def overruns(self):
+        return self.classes.overruns
 
     def check(self):
         try:
@@ -164,334 +307,156 @@ cdef class Router:
             raise AssertionError(f"{broken}\n{pformat(self.dump())}") from broken
 
     def dump(self):
-        return {
-            "queues": dump_queues(self),
-            "workers": dump_workers(self),
-            "tasks": dump_tasks(self),
-        }
+        return dump_router(self)
 
-    # Numbers of the caller to slots
+    # The same for programs in Cython
 
     cdef int32_t queue_slot(self, int64_t queue) except -1:
-        found = self.queue_slots.get(queue)
-        if found is None:
+        cdef int32_t slot = self.queue_numbers.find(queue)
+        if slot == -1:
             raise KeyError(f"queue {queue} is not known")
-        return found
+        return slot
 
     cdef int32_t channel_slot(self, int64_t channel) except -1:
         """Return the slot of a channel, which is known from its first mention on."""
-        found = self.channel_slots.get(channel)
-        if found is not None:
-            return found
+        cdef int32_t slot = self.channel_numbers.find(channel)
+        if slot != -1:
+            return slot
         if channel < 0:
             raise ValueError(f"channel {channel} is negative")
-        cdef int32_t slot = len(self.channels)
+        slot = len(self.channels)
         if slot == CHANNELS_MAX:
             raise ValueError(f"more than {CHANNELS_MAX} channels")
-        self.widen(slot + 1)
+        self.lanes.widen(slot + 1)
+        self.backlog.waiting_on.resize(self.workers.channels)
         self.channels.append(channel)
-        self.channel_slots[channel] = slot
+        self.channel_numbers.put(channel, slot)
         return slot
 
-    cdef int32_t add_queue(self, int64_t queue) except -1:
-        cdef int32_t slot
-        if self.vacant_queues.empty():
-            slot = <int32_t> self.queues.size()
-            self.queues.push_back(Queue(queue, 0, 0, 0))
-            self.group_at.resize(self.queues.size() * self.workers.channels, -1)
-        else:
-            slot = self.vacant_queues.back()
-            self.vacant_queues.pop_back()
-            self.queues[slot] = Queue(queue, 0, 0, 0)
-        self.queue_slots[queue] = slot
-        return slot
+    cdef int32_t worker_slot(self, int64_t worker) except -1:
+        return self.workers.slots.find(worker)
 
-    cdef int widen(self, int32_t channels) except -1:
-        cdef int32_t before = self.workers.channels
-        cdef vector[int32_t] wider
-        cdef Py_ssize_t queue, channel
-        self.workers.widen(channels)
-        wider.resize(self.queues.size() * self.workers.channels, -1)
-        for queue in range(<Py_ssize_t> self.queues.size()):
-            for channel in range(before):
-                wider[queue * self.workers.channels + channel] = (
-                    self.group_at[queue * before + channel]
-                )
-        self.group_at.swap(wider)
-        return 0
+    cdef int32_t spec_slot(self, int64_t spec) except -2:
+        return -1 if spec == 0 else self.spec_slots.find(spec)
 
-    # Groups
-
-    cdef int32_t group_of(self, int32_t queue, int32_t channel) noexcept:
-        return self.group_at[<Py_ssize_t> queue * self.workers.channels + channel]
-
-    cdef int32_t open_group(self, int32_t queue, int32_t channel) except -1:
-        """Make a group with all who are free for it: the one scan over the workers."""
-        cdef TaskGroup group = TaskGroup(
-            queue, channel, self.workers, self.profiles
-        )
-        cdef int32_t worker, number
-        if self.vacant_groups.empty():
-            number = len(self.groups)
-            self.groups.append(group)
-        else:
-            number = self.vacant_groups.back()
-            self.vacant_groups.pop_back()
-            self.groups[number] = group
-        self.group_at[<Py_ssize_t> queue * self.workers.channels + channel] = number
-        for worker in range(<int32_t> self.workers.rows.size()):
-            if self.workers.slots.used(worker) and group.is_candidate(worker):
-                group.idle.enter(worker)
-                group.free += 1
-        return number
-
-    cdef int close_group(self, int32_t queue, int32_t channel) except -1:
-        cdef int32_t number = self.group_of(queue, channel)
-        cdef Py_ssize_t position
-        if number == -1:
-            return 0
-        for position in range(<Py_ssize_t> self.ready.size()):
-            if self.ready[position] == number:
-                self.ready.erase(self.ready.begin() + position)
-                break
-        self.groups[number] = None
-        self.vacant_groups.push_back(number)
-        self.group_at[<Py_ssize_t> queue * self.workers.channels + channel] = -1
-        return 0
-
-    cdef inline Profile profile_of(self, int32_t worker):
-        return <Profile> self.profiles.rows[self.workers.rows[worker].profile]
-
-    cdef int settle(self, TaskGroup group, int32_t number) except -1:
-        """Follow a change of free or waiting."""
-        cdef bint live = group.free > 0 and not group.waiting.heap.empty()
-        if live == group.live:
-            return 0
-        group.live = live
-        self.live += 1 if live else -1
-        if live and not group.ready:
-            group.ready = True
-            self.ready.push_back(number)
-        return 0
-
-    cdef int count(self, int32_t number, int32_t step) except -1:
-        """Count one free member more or less; the idle order finds out later."""
-        cdef TaskGroup group = <TaskGroup> self.groups[number]
-        group.free += step
-        return self.settle(group, number)
-
-    cdef int freshen(self, int32_t worker) except -1:
-        """Note that the worker became free somewhere.
-
-        With a backlog the next match keeps such workers busy at once: they never enter
-        the idle orders of all their queues, which is most of the cost of a step.
-        """
-        if not self.workers.rows[worker].fresh:
-            self.fresh.push_back(worker)
-            self.workers.rows[worker].fresh = True
-        return 0
-
-    cdef int line_up(self) except -1:
-        """Enter fresh workers in the idle orders of the groups they are free for."""
-        cdef int32_t worker, channel, queue, number
-        for worker in self.fresh:
-            for channel in range(self.workers.channels):
-                if not self.workers.free(worker, channel):
-                    continue
-                for queue in self.profile_of(worker).queues:
-                    number = self.group_of(queue, channel)
-                    if number != -1:
-                        (<TaskGroup> self.groups[number]).idle.enter(worker)
-        for worker in self.fresh:
-            self.workers.rows[worker].fresh = False
-        self.fresh.clear()
-        return 0
-
-    # Workers in queues
-
-    cdef int turn(self, int32_t worker, int32_t channel, bint free) except -1:
-        """Make a worker free or not on a channel, in every queue of theirs."""
-        cdef Profile profile = self.profile_of(worker)
-        cdef int32_t queue, number
-        for queue in profile.queues:
-            number = self.group_of(queue, channel)
-            if number != -1:
-                self.count(number, 1 if free else -1)
-        return self.freshen(worker) if free else 0
-
-    cdef int join(self, int32_t worker, int32_t queue, bint joins) except -1:
-        """Take a worker into a queue, or out of it."""
-        cdef int32_t step = 1 if joins else -1
-        cdef int32_t channel, number
-        self.queues[queue].members += step
-        if not self.workers.rows[worker].available:
-            return 0
-        self.queues[queue].available += step
-        for channel in range(self.workers.channels):
-            number = self.group_of(queue, channel)
-            if number != -1 and self.workers.free(worker, channel):
-                self.count(number, step)
-        return self.freshen(worker) if joins else 0
-
-    cdef int join_all(self, int32_t worker, bint joins) except -1:
-        cdef int32_t queue
-        for queue in self.profile_of(worker).queues:
-            self.join(worker, queue, joins)
-        return 0
-
-    cdef int enroll(self, int32_t queue, bint joins) except -1:
-        """Take all who belong to a queue into it, or out of it."""
-        cdef int32_t worker
-        for worker in range(<int32_t> self.workers.rows.size()):
-            if not self.workers.slots.used(worker):
-                continue
-            if self.profile_of(worker).belongs(queue):
-                self.join(worker, queue, joins)
-        return 0
-
-    cdef int shift(self, int32_t worker, int32_t profile) except -1:
-        """Give a worker the profile that already counts them."""
-        cdef int32_t old = self.workers.rows[worker].profile
-        if profile != old:
-            self.join_all(worker, False)
-            self.workers.rows[worker].profile = profile
-            self.join_all(worker, True)
-        return self.profiles.leave(old)
-
-    cdef int reprofile(self, int32_t path) except -1:
-        """Read a path that came, or forget one that went, for all workers."""
-        cdef int32_t worker, old, new
-        for worker in range(<int32_t> self.workers.rows.size()):
-            if self.workers.slots.used(worker):
-                old = self.workers.rows[worker].profile
-                new = self.profiles.move(old, self.workers.attributes[worker], path)
-                self.shift(worker, new)
-        return 0
-
-    cdef int switch(self, int32_t worker, bint available) except -1:
-        cdef int32_t channel, queue
-        if available == self.workers.rows[worker].available:
-            return 0
-        self.workers.rows[worker].available = True
-        for channel in range(self.workers.channels):
-            if self.workers.free(worker, channel):
-                self.turn(worker, channel, available)
-        self.workers.rows[worker].available = available
-        for queue in self.profile_of(worker).queues:
-            self.queues[queue].available += 1 if available else -1
-        return 0
-
-    cdef int occupy(
-        self, int32_t worker, int32_t channel, int32_t capacity, int32_t occupied
-    ) except -1:
-        cdef bint before = self.workers.free(worker, channel)
-        self.workers.room(worker, channel)[0] = Room(capacity, occupied)
-        cdef bint after = self.workers.free(worker, channel)
-        return 0 if before == after else self.turn(worker, channel, after)
-
-    # Tasks in groups
+    cdef int free_room(self, int32_t worker, int32_t channel, int64_t now) except -1:
+        self.workers.room(worker, channel).occupied -= 1
+        if self.workers.note_release(worker, channel, now):
+            self.roster.turn_back(worker)
+        return self.roster.follow(worker, channel)
 
     cdef int32_t enqueue(
-        self, int32_t queue, int32_t channel, TaskEntry entry
+        self,
+        int32_t queue,
+        int32_t channel,
+        int64_t priority,
+        int64_t start,
+        int64_t sequence,
     ) except -1:
-        cdef int32_t number = self.group_of(queue, channel)
-        if number == -1:
-            number = self.open_group(queue, channel)
-        cdef TaskGroup group = <TaskGroup> self.groups[number]
-        cdef int32_t task = self.task_slots.acquire()
-        if task == <int32_t> self.places.size():
-            self.places.push_back(Place(-1, -1))
-        self.places[task] = Place(
-            number,
-            group.waiting.add(task, entry.priority, entry.start, entry.sequence),
+        cdef vector[int64_t] nobody
+        cdef int32_t lane = self.lanes.find(queue, channel, -1)
+        if lane == -1 or self.lanes.lanes[lane].plain == -1:
+            return self.enqueue_for(
+                queue, channel, priority, start, sequence, -1, None, ANYBODY, nobody
+            )
+        return self.backlog.add(
+            self.lanes.lanes[lane].plain, priority, start, sequence
         )
-        self.queues[queue].waiting += 1
-        self.settle(group, number)
+
+    cdef int32_t enqueue_for(
+        self,
+        int32_t queue,
+        int32_t channel,
+        int64_t priority,
+        int64_t start,
+        int64_t sequence,
+        int32_t spec,
+        dict attributes,
+        int64_t known,
+        vector[int64_t] &excluded,
+    ) except -1:
+        cdef int32_t kind = -1
+        cdef int32_t lane, task
+        cdef Spec row
+        if spec != -1:
+            row = <Spec> self.lanes.specs[spec]
+            if row.program is not None:
+                if attributes is None and row.task_paths:
+                    raise ValueError("the spec reads attributes and the task has none")
+                kind = row.kind(attributes)
+        lane = self.lanes.find(queue, channel, spec)
+        if lane == -1:
+            lane = self.lanes.open(queue, channel, spec)
+        task = self.backlog.add(
+            self.classes.class_for(lane, kind, known, excluded),
+            priority,
+            start,
+            sequence,
+        )
+        if attributes is not None:
+            self.backlog.describe(task, attributes)
         return task
 
     cdef int dequeue(self, int32_t task) except -1:
-        cdef Place place = self.places[task]
-        cdef TaskGroup group = <TaskGroup> self.groups[place.group]
-        group.waiting.discard(place.slot)
-        self.task_slots.release(task)
-        self.queues[group.queue].waiting -= 1
-        return self.settle(group, place.group)
+        return self.backlog.remove(task)
 
-    # Decisions
+    cdef Py_ssize_t decide(self, int64_t now, Py_ssize_t limit) except -1:
+        return self.decisions.decide(now, limit)
 
-    cdef int decide(self, int64_t now, size_t limit) except -1:
-        """Turn live groups into offers, first task first, until none is live.
+    # Programs and paths
 
-        At the limit the groups that are still live stay ready for the next call.
-        """
-        cdef TaskGroup group
-        cdef int32_t number
-        self.offers.clear()
-        if self.fresh.size() > FRESH_MAX:
-            self.line_up()
-        self.collect_heads()
-        while self.live > 0 and self.offers.size() < limit:
-            pop_heap(self.heads.begin(), self.heads.end(), &follows)
-            number = self.heads.back().group
-            group = <TaskGroup> self.groups[number]
-            if group.live:
-                self.offer(group, now)
-            if group.live:
-                self.heads.back().head = group.waiting.heap[0]
-                push_heap(self.heads.begin(), self.heads.end(), &follows)
-            else:
-                # For good: an offer frees nobody.
-                self.heads.pop_back()
-        self.keep_ready()
-        return self.line_up()
-
-    cdef int keep_ready(self) except -1:
-        """Look again at what the limit left over."""
-        cdef Ready head
-        cdef TaskGroup group
-        for head in self.heads:
-            group = <TaskGroup> self.groups[head.group]
-            if not group.ready:
-                group.ready = True
-                self.ready.push_back(head.group)
-        return 0
-
-    cdef int collect_heads(self) except -1:
-        cdef int32_t number
-        cdef TaskGroup group
-        self.heads.clear()
-        for number in self.ready:
-            group = <TaskGroup> self.groups[number]
-            group.ready = False
-            if group.live:
-                self.heads.push_back(Ready(group.waiting.heap[0], number))
-        self.ready.clear()
-        make_heap(self.heads.begin(), self.heads.end(), &follows)
-        return 0
-
-    cdef int offer(self, TaskGroup group, int64_t now) except -1:
-        """Offer the first task of a live group to its best worker."""
-        cdef int32_t worker = group.best(self.fresh)
-        cdef int32_t task = <int32_t> (
-            group.waiting.tasks[group.waiting.heap[0].slot].item
+    cdef bint program_differs(self, int32_t slot, tuple program):
+        # Not the tuples: 1 equals True.
+        return repr(program) != repr(
+            (<Program> self.profiles.programs[slot]).source
         )
-        cdef Room room = self.workers.room(worker, group.channel)[0]
-        self.offers.push_back(
-            Offer(
-                self.task_slots.handle(task),
-                self.workers.slots.handle(worker),
-                group.free,
-            )
-        )
-        self.dequeue(task)
-        self.set_clock(worker, now)
-        return self.occupy(worker, group.channel, room.capacity, room.occupied + 1)
 
-    cdef int set_clock(self, int32_t worker, int64_t now) except -1:
-        cdef int64_t before = self.workers.rows[worker].last_offered
-        self.workers.rows[worker].last_offered = now
-        if now < before:
-            for group in self.groups:
-                if group is not None:
-                    (<TaskGroup> group).idle.turn_back(worker)
+    cdef int32_t program_queue(
+        self, int64_t queue, int32_t slot, tuple program
+    ) except -1:
+        """Give a queue a program, or another one; -1 is the slot of a new queue."""
+        cdef Program compiled = self.profiles.compile(program)
+        self.read_paths()
+        if slot == -1:
+            slot = self.lanes.add_queue(queue)
+            self.queue_numbers.put(queue, slot)
+        else:
+            self.roster.enroll(slot, False)
+            self.profiles.uninstall(slot)
+        self.profiles.install(slot, compiled)
+        self.roster.enroll(slot, True)
+        self.backlog.mark_queue(slot)
+        self.drop_paths()
+        return slot
+
+    cdef int read_paths(self) except -1:
+        """Read the paths nobody read before."""
+        for path in self.profiles.unread_paths():
+            self.profiles.path_read[<int32_t> path] = True
+            self.roster.reprofile(path)
         return 0
+
+    cdef int drop_paths(self) except -1:
+        """Forget the paths nobody reads any more."""
+        for path in self.profiles.drop_unused_paths():
+            self.roster.reprofile(path)
+        return 0
+
+    cdef Spec make_spec(self, tuple pair, tuple order_by):
+        """Verify what a spec is made of, and make it."""
+        self.profiles.reserve_stack(verify(pair, True))
+        for clause in order_by:
+            if (
+                not isinstance(clause, tuple)
+                or len(clause) != 2
+                or not isinstance(clause[0], tuple)
+                or not is_of_worker(clause[0])
+            ):
+                raise ValueError(f"order_by is not understood: {clause!r}")
+        operands = [*pair, *[operand for operand, _ in order_by]]
+        slots = {
+            step[1]: self.channel_slot(step[1])
+            for step in operands
+            if step[0] == "live"
+        }
+        return Spec(pair, order_by, self.profiles, self.workers, slots)

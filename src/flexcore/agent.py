@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from flexcore.client import Client, MessageEvent, ReservationEvent
-from flexcore.terminal import Terminal, short
+from flexcore.terminal import Terminal, reason, short
 
 HELP = "accept, reject, end, complete; any other line goes to the customer"
 
@@ -111,12 +111,14 @@ class Desk:
         attributes = task.attributes if task else "{}"
         self._tell(
             "offered",
-            f"offered {short(reservation.task_sid)} {attributes}; accept or reject",
+            f"offered {short(reservation.task_sid)} {attributes}, "
+            f"{reason(reservation)}; accept or reject",
             "bold",
             reservation.task_sid,
             reservation_sid=reservation.sid,
             attributes=json.loads(attributes),
             candidates=reservation.candidates,
+            rule=reservation.choice.rule,
         )
 
     def _take(self, task: Any) -> None:

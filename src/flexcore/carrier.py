@@ -14,7 +14,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.addresses import CAPABILITIES, AddressKind, parse_address
 from flexcore.domain.errors import InvalidArgument
-from flexcore.domain.model import Media
+from flexcore.domain.parts import Media
 
 API_VERSION = "2010-04-01"
 

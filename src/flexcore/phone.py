@@ -39,7 +39,7 @@ from flexcore.domain import limits
 from flexcore.domain.clock import Clock, SystemClock
 from flexcore.domain.errors import FailedPrecondition, Unavailable
 from flexcore.domain.ids import Ids
-from flexcore.domain.model import Media
+from flexcore.domain.parts import Media
 
 #: messages the carrier remembers (overflow: the oldest are forgotten)
 MESSAGES_MAX = 100_000

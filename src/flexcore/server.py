@@ -24,7 +24,7 @@ from flexcore.domain.clock import Alarm, Clock, SystemClock
 from flexcore.domain.ids import Ids
 from flexcore.engine.alarm import LoopAlarm
 from flexcore.engine.engine import Engine, first_start
-from flexcore.engine.outbox import Outbox
+from flexcore.engine.messaging.outbox import Outbox
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
 from flexcore.services.registry import SERVICE_NAMES, add_services, build_interceptor

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class Terminal:
@@ -46,6 +46,15 @@ def printable(text: str) -> str:
 def short(sid: str) -> str:
     """Return a sid as people compare it: its kind and its end."""
     return f"{sid[:2]}..{sid[-2:]}"
+
+
+def reason(reservation: Any) -> str:
+    """Return in a few words why a reservation is that worker's."""
+    rule = reservation.choice.rule
+    words = {"claim": "claimed", "routing_target": "named by its routing target"}
+    if rule in words:
+        return words[rule]
+    return f"{rule.replace('_', ' ') or 'one'} of {reservation.candidates}"
 
 
 async def typed() -> AsyncIterator[str]:

@@ -281,6 +281,41 @@ def test_task_goes_from_create_to_cancel(data: Path) -> None:
     assert run(data, "task", "complete", task["sid"]).returncode == 1
 
 
+def test_task_is_claimed_completed_and_deleted(data: Path) -> None:
+    """From a queue that offers nothing, by a worker the queue is for."""
+    (everyone,) = (
+        json.loads(line)
+        for line in run(data, "queue", "list", "--json").stdout.splitlines()
+        if '"everyone"' in line
+    )
+    pull = ("--max-reserved-workers", "0")
+    answer(data, "queue", "update", everyone["sid"], *pull)
+    worker = answer(data, "worker", "create", "claimer", "--activity", "Available")
+    task = answer(data, "task", "create", "--priority", "9")
+    found = run(
+        data,
+        *("task", "list", "--status", "pending", "--status", "reserved"),
+        *("--order-by", "priority desc", "--json"),
+    ).stdout
+    claimed = answer(data, "task", "claim", task["sid"], worker["sid"])
+    done = answer(data, "task", "complete", task["sid"], "--disposition", "sold")
+
+    assert json.loads(found.splitlines()[0])["sid"] == task["sid"]
+    assert claimed["task_sid"] == task["sid"]
+    assert done["disposition"] == "sold"
+    members = run(data, "worker", "list", "--queue", "Everyone", "--json").stdout
+    assert worker["sid"] in members
+    answer(data, "task", "delete", task["sid"])
+    assert run(data, "task", "get", task["sid"]).returncode == 1
+    answer(data, "worker", "delete", worker["sid"])
+    assert worker["sid"] not in run(data, "worker", "list", "--json").stdout
+    answer(data, "queue", "update", everyone["sid"], "--max-reserved-workers", "1")
+    spare = answer(data, "queue", "create", "spare")
+    answer(data, "queue", "delete", spare["sid"])
+    report = run(data, "queue", "delete", everyone["sid"])
+    assert report.returncode == 1
+
+
 def test_list_stops_at_its_limit(data: Path) -> None:
     for _ in range(3):
         run(data, "task", "create")
@@ -311,6 +346,34 @@ def test_queue_and_worker_are_made_and_changed(data: Path) -> None:
     assert moved["activity_sid"] != worker["activity_sid"]
     assert "vip" in run(data, "queue", "list").stdout
     assert "cy" in run(data, "worker", "list").stdout
+
+
+def test_stats_show_queues_and_workers(data: Path) -> None:
+    before = answer(data, "stats")
+    answer(data, "task", "create")
+    worker = answer(data, "worker", "create", "dora", "--activity", "Available")
+    report = run(data, "stats")
+    after = answer(data, "stats")
+    lines = [line.split() for line in report.stdout.splitlines()]
+
+    assert report.returncode == 0, report.stderr
+    assert [line[0] for line in lines if line[0] in ("tasks", "workers")] == [
+        "tasks",
+        "workers",
+    ]
+    assert {"default", "everyone"} <= {line[0] for line in lines}
+    counts = [int(found["cumulative"]["tasks_created"]) for found in (before, after)]
+    assert counts[1] == counts[0] + 1
+    alone = run(data, "stats", worker["sid"], "--minutes", "1").stdout
+    assert "dora" in alone
+    assert "everyone" not in alone
+
+
+def test_stats_of_something_else_are_refused_in_one_line(data: Path) -> None:
+    report = run(data, "stats", "WT" + "0" * 32)
+
+    assert report.returncode == 1
+    assert len(report.stderr.splitlines()) == 1
 
 
 def test_events_show_the_log_and_go_on_as_it_grows(data: Path) -> None:
@@ -366,22 +429,59 @@ def test_phone_and_agent_talk_through_routing(data: Path) -> None:
     assert json.loads(worker)["friendly_name"] == "worker-1"
 
 
-def test_agent_rejects_and_is_offered_again(data: Path) -> None:
+def test_agent_rejects_a_task_and_is_offered_another(data: Path) -> None:
     with Running(data, "agent", "worker-2", "--json") as agent:
         agent.until("ready")
         task = answer(data, "task", "create", "--priority", "9")
         first = agent.until("offered")
         agent.type("reject")
         agent.until("rejected")
-        again = agent.until("offered")
+        why = answer(data, "explain", task["sid"])["explanation"]
+        answer(data, "task", "cancel", task["sid"])
+        other = answer(data, "task", "create")
+        second = agent.until("offered")
         agent.type("accept")
         agent.until("accepted")
         agent.type("complete")
         agent.until("completed")
         assert agent.end() == 0
 
-    assert first["task_sid"] == again["task_sid"] == task["sid"]
-    assert first["reservation_sid"] != again["reservation_sid"]
+    assert (first["task_sid"], first["rule"]) == (task["sid"], "longest_idle")
+    assert "refused this task" in why["text"]
+    assert why["next_text"] == "it may be offered to worker-2 again"
+    assert second["task_sid"] == other["sid"]
+
+
+def test_waiting_task_is_explained(data: Path) -> None:
+    (queue, *_) = run(data, "queue", "list", "--json").stdout.splitlines()
+    sid, everybody = (json.loads(queue)[key] for key in ("sid", "target_workers"))
+    answer(data, "queue", "update", sid, "--target-workers", 'languages HAS "es"')
+    answer(data, "worker", "create", "eva", "--attributes", '{"languages":["en"]}')
+    task = answer(data, "task", "create")
+    shown = run(data, "explain", task["sid"])
+    told = answer(data, "explain", task["sid"])
+    refused = run(data, "explain", "WT" + "0" * 32)
+    answer(data, "queue", "update", sid, "--target-workers", everybody)
+
+    name = json.loads(queue)["friendly_name"]
+    assert shown.returncode == 0, shown.stderr
+    first, now, *rest = shown.stdout.splitlines()
+    count = told["explanation"]["steps"][0]["workers"]
+    assert first == told["explanation"]["text"]
+    assert first.startswith(f'0 of {count} workers: languages HAS "es" fails; ')
+    assert now == (
+        f"now in {name}: 0 of {count} workers suit it, 0 could be offered it"
+    )
+    assert rest[0] == f'  {count:>6}  languages HAS "es" fails'
+    assert any(" would match with es" in line for line in rest[1:-1])
+    assert re.fullmatch(
+        r"next, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00:"
+        r" its timeout is up and it is canceled",
+        rest[-1],
+    )
+    assert told["task"]["sid"] == task["sid"]
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
 
 
 def test_dead_letters_are_listed_and_what_is_none_is_not_replayed(

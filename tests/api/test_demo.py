@@ -62,6 +62,32 @@ def test_demo_keeps_its_promises_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_demo_tells_why_a_task_waits_and_what_ends_it(tmp_path: Path) -> None:
+    report = subprocess.run(
+        DEMO,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+    assert report.returncode == 0, report.stderr
+    said = [line.split(maxsplit=2)[-1] for line in report.stdout.splitlines()]
+    told = [
+        "+34600000003 > hola, una pregunta",
+        'waits, 0 of 3 workers: languages HAS "es" fails; worker-1 would match with es',
+        "worker-1 learns Spanish",
+        "worker-1 was offered it, answered and completed it",
+    ]
+    places = [
+        next(place for place, line in enumerate(said) if line.endswith(each))
+        for each in told
+    ]
+    assert places == sorted(places)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_that_is_interrupted_leaves_nothing(
     number: signal.Signals, tmp_path: Path

@@ -7,6 +7,7 @@ the tables below fails, so that a new one comes with its own.
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,20 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flexcore.domain import limits
 from flexcore.services.convert_event import change_set_to_proto
 from flexcore.v1 import (
     channel_pb2,
     conversation_pb2,
     interaction_pb2,
+    policy_pb2,
     routing_pb2,
+    routing_service_pb2,
+    worker_requests_pb2,
+    workspace_requests_pb2,
 )
 from tests.api.refusals import refusal, unpacked
 from tests.api.world import (
@@ -42,9 +49,18 @@ PICTURE = conversation_pb2.Media(
     url="https://example.org/a.png", content_type="image/png"
 )
 
+
+def now(world: World) -> Timestamp:
+    """The time at which a world is complete."""
+    seconds, rest = divmod(world.serving.clock.now(), limits.SECOND)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)
+
+
 #: another value than the default, by field, wherever it is
 VALUES: dict[str, Any] = {
     "activity": "Unavailable",
+    "activity_name": "Offline",
+    "attributes_expression": "a > 5",
     "after_index": 0,
     "attributes": '{"z":1}',
     "attributes_patch": '{"z":1}',
@@ -58,26 +74,55 @@ VALUES: dict[str, Any] = {
     "configuration": lambda world: CONFIGURATION % world.tokens["other_queue"],
     "configured_capacity": 5,
     "deduplicates": True,
+    "default_activity": "Available",
+    "disposition": "sold",
+    "document": '{"activities":[{"friendly_name":"another"}]}',
+    "end_time": lambda world: Timestamp(seconds=now(world).seconds),
     "friendly_name": "another",
     "identity": "carl",
+    "max_reserved_workers": 5,
     "media": [PICTURE],
+    "minutes": 1,
     "mode": interaction_pb2.CLOSE_MODE_COMPLETE,
     "operator": True,
+    "order_by": "create_time desc",
     "page_size": 1,
+    "policies": policy_pb2.Policies(refusal_limit=7),
+    "prioritize_queue_order": policy_pb2.TASK_ORDER_LIFO,
     "priority": 7,
     "provider": "pigeon",
     "public_url": "https://other.example.org",
     "reason": "enough",
+    "routing_targets": lambda world: [
+        routing_pb2.RoutingTarget(sid=world.tokens["other_queue"])
+    ],
+    "service_level_threshold": Duration(seconds=33),
+    "short_abandon_threshold": Duration(seconds=33),
+    "sids": lambda world: [world.tokens["other_queue"]],
+    "split_by_wait_time": [7],
+    "start_time": now,
+    "semantics": policy_pb2.SEMANTICS_COMPAT,
     "state": conversation_pb2.CONVERSATION_STATE_CLOSED,
     "target_workers": "a > 5",
+    "target_workers_expression": "a > 5",
     "task_channel": "sms",
+    "task_order": policy_pb2.TASK_ORDER_LIFO,
+    "task_queue_name": "shut",
     "task_queue_sid": lambda world: world.tokens["other_queue"],
     "task_reservation_timeout": Duration(seconds=33),
+    "tasks": lambda world: [
+        routing_service_pb2.NewTask(workflow_sid=world.sids["WW"], priority=3)
+    ],
+    "template": workspace_requests_pb2.WORKSPACE_TEMPLATE_FIFO,
     "timeout": Duration(seconds=60),
+    "timeout_activity": "Available",
     "types": ["message"],
     "unique_name": "another",
     "version": 99,
     "virtual_start_time": Timestamp(seconds=1_000),
+    "worker_attributes": '{"a":1}',
+    "workers": [worker_requests_pb2.NewWorker(friendly_name="another")],
+    "workflow_name": "second",
     "workflow_sid": lambda world: world.tokens["other_workflow"],
     "workspace_sid": lambda world: world.tokens["other_workspace"],
 }
@@ -88,13 +133,19 @@ VALUES_OF: dict[tuple[str, str], Any] = {
     ("CreateAddressConfiguration", "address"): lambda world: world.address(21),
     ("CreateSender", "address"): lambda world: world.address(21),
     ("ListInvites", "status"): interaction_pb2.INVITE_STATUS_ACCEPTED,
-    ("ListReservations", "status"): routing_pb2.RESERVATION_STATUS_ACCEPTED,
-    ("ListTasks", "status"): routing_pb2.TASK_STATUS_ASSIGNED,
+    ("ListReservations", "statuses"): [routing_pb2.RESERVATION_STATUS_ACCEPTED],
+    ("ListTasks", "statuses"): [routing_pb2.TASK_STATUS_ASSIGNED],
     ("ListReceipts", "message_sid"): lambda world: world.sids["IM"],
     ("UpdateWorkerChannel", "available"): False,
 }
 #: what a field needs beside it to mean something, in both requests
 BESIDE: dict[tuple[str, str], Any] = {
+    # All of a world happened within a second; a start and a length are one too many.
+    **{
+        (rpc, "minutes"): lambda world: {"start_time": now(world)}
+        for rpc in METHODS
+        if rpc.endswith("Statistics")
+    },
     ("AddParticipant", "address"): lambda world: {
         "identity": "",
         "address": world.address(22),
@@ -118,6 +169,8 @@ DIRECTORY = {"CreateAccount", "CreateKey", "RevokeKey"}
 SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 #: fields that all lists, or all streams, or all mutations have
 PLACES = {"page_token", "resume_token"}
+#: what only shows where there is more than one page
+PAGED = {"page_token", "order_by"}
 REPEATS = "request_id"
 
 
@@ -140,7 +193,7 @@ def value_of(world: World, rpc: str, field: FieldDescriptor) -> Any:
 
 
 def beside(world: World, rpc: str, field: str) -> dict[str, Any]:
-    base = {"page_size": 1} if field == "page_token" else {}
+    base = {"page_size": 1} if field in PAGED else {}
     return BESIDE[rpc, field](world) if (rpc, field) in BESIDE else base
 
 
@@ -240,6 +293,7 @@ CHANGING = [
 CHANGE: dict[str, dict[str, Any]] = {
     "UpdateWorker": {"friendly_name": "carl"},
     "UpdateWorkerChannel": {"configured_capacity": 5},
+    "UpdateActivity": {"friendly_name": "carl"},
 }
 
 
@@ -257,7 +311,11 @@ async def test_every_field_makes_a_difference(
     #: by what is beside the field, which most have nothing
     plain: dict[str, str] = {}
     for field in _fields(rpc):
-        key = field.name if (rpc, field.name) in BESIDE or field.name in PLACES else ""
+        key = (
+            field.name
+            if (rpc, field.name) in BESIDE or field.name in {*PLACES, *PAGED}
+            else ""
+        )
         if key not in plain:
             plain[key] = await asker.ask(field, changed=False)
         if await asker.ask(field, changed=True) == plain[key]:
@@ -267,6 +325,69 @@ async def test_every_field_makes_a_difference(
     # Or everything would look like a difference.
     first = _fields(rpc)[0]
     assert await asker.ask(first, changed=False) == plain[""]
+
+
+def nested() -> Iterator[tuple[str, FieldDescriptor, FieldDescriptor]]:
+    """Yield every field of a message that is itself in a request."""
+    for rpc, method in METHODS.items():
+        for field in method.input_type.fields:
+            if field.message_type and field.message_type.file.package == "flexcore.v1":
+                yield from (
+                    (rpc, field, inner)
+                    for inner in field.message_type.fields
+                    # A file has the fields of Media tested elsewhere.
+                    if field.message_type.name != "Media"
+                )
+
+
+#: what such a message holds besides, by its name
+INNER: dict[str, Any] = {
+    "NewTask": lambda world: {"workflow_sid": world.sids["WW"]},
+    "NewWorker": lambda _: {"friendly_name": "newer"},
+    "Policies": lambda _: {},
+    "RoutingTarget": lambda world: {"sid": world.sids["WK"]},
+}
+
+
+def inner_value(world: World, field: FieldDescriptor) -> Any:
+    """Return another value of a field of such a message."""
+    if field.name in VALUES or rules_of(field).sid:
+        return value_of(world, "", field)
+    if field.name == "wait":
+        return Duration(seconds=7)
+    # A policy: of words the one that no preset has, if there is one.
+    words = [each.number for each in field.enum_type.values] if field.enum_type else [7]
+    return True if field.cpp_type == field.CPPTYPE_BOOL else words[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rpc", "field", "inner"),
+    list(nested()),
+    ids=lambda each: each if isinstance(each, str) else each.name,
+)
+async def test_every_field_in_a_field_makes_a_difference(
+    template: Template,
+    tmp_path: Path,
+    rpc: str,
+    field: FieldDescriptor,
+    inner: FieldDescriptor,
+) -> None:
+    seen = []
+    kind = GetMessageClass(field.message_type)
+    for changed in (False, True):
+        async with template.copied(tmp_path / str(changed)) as world:
+            given = INNER[field.message_type.name](world)
+            if changed:
+                given[inner.name] = inner_value(world, inner)
+            value = kind(**given)
+            request = world.request(
+                rpc, **{field.name: [value] if field.is_repeated else value}
+            )
+            observer = Observer(world.serving)
+            seen.append(await observer.outcome(world, rpc, request))
+
+    assert seen[0] != seen[1]
 
 
 @pytest.mark.parametrize("rpc", CHANGING)

@@ -6,7 +6,11 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+)
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -49,17 +53,7 @@ def texts(field: FieldDescriptor) -> Iterator[Any]:
 def spoiled(world: World, rpc: str) -> Iterator[bytes]:
     """Yield requests with one field that is garbage each, and bytes that are."""
     for field in METHODS[rpc].input_type.fields:
-        if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-            values = texts(field)
-        elif field.message_type and not field.is_repeated:
-            kind = GetMessageClass(field.message_type)
-            bounds = ((-(2**63), -1), (2**63 - 1, 2**31 - 1), (1, -(2**31)))
-            values = (kind(seconds=s, nanos=n) for s, n in bounds)
-        elif field.cpp_type in _INTEGERS and not field.is_repeated:
-            values = iter(NUMBERS)
-        else:
-            continue
-        for value in values:
+        for value in garbage(field):
             # What does not even fit into the field is no request.
             try:
                 request = world.request(rpc, **{field.name: value})
@@ -68,6 +62,33 @@ def spoiled(world: World, rpc: str) -> Iterator[bytes]:
             yield request.SerializeToString()
     yield from BYTES
     yield from _random(METHODS[rpc])
+
+
+def garbage(field: FieldDescriptor) -> Iterator[Any]:
+    """Yield bad values of a field; of a message, messages with one bad field each."""
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        yield from texts(field)
+    elif field.message_type and field.message_type.file.package == "flexcore.v1":
+        for value in _messages(field.message_type):
+            yield [value] if field.is_repeated else value
+    elif field.message_type and not field.is_repeated:
+        kind = GetMessageClass(field.message_type)
+        bounds = ((-(2**63), -1), (2**63 - 1, 2**31 - 1), (1, -(2**31)))
+        yield from (kind(seconds=s, nanos=n) for s, n in bounds)
+    elif field.cpp_type in _INTEGERS:
+        for number in NUMBERS:
+            yield [number] if field.is_repeated else number
+
+
+def _messages(descriptor: Descriptor) -> Iterator[Message]:
+    kind = GetMessageClass(descriptor)
+    yield kind()
+    for field in descriptor.fields:
+        for value in garbage(field):
+            try:
+                yield kind(**{field.name: value})
+            except ValueError:
+                continue
 
 
 _INTEGERS = (

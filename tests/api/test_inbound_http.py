@@ -10,7 +10,8 @@ import pytest
 
 from flexcore.channels import signature
 from flexcore.domain import limits
-from flexcore.domain.model import Conversation, Media, Message, Sender
+from flexcore.domain.model import Conversation, Message, Sender
+from flexcore.domain.parts import Media
 from flexcore.engine import commands as c
 from flexcore.store.interface import InboxEntry, InboxState
 from tests.house import ANN, BUSINESS, TOKEN, House

@@ -31,7 +31,7 @@ async def make_interaction(serving: Serving, **fields: object) -> Any:
 async def accept(serving: Serving, worker_sid: str) -> Any:
     routing = serving.client.routing
     page = await routing.ListReservations(
-        worker_sid=worker_sid, status=routing_pb2.RESERVATION_STATUS_PENDING
+        worker_sid=worker_sid, statuses=[routing_pb2.RESERVATION_STATUS_PENDING]
     )
     (found,) = page.reservations
     return await routing.AcceptReservation(sid=found.sid)

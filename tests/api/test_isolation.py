@@ -1,5 +1,6 @@
 """Nobody reaches another account's resources, and nobody anything without a key."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from flexcore.client import Client
+from flexcore.v1 import routing_pb2, routing_service_pb2
 from tests.api.refusals import unpacked
 from tests.api.world import (
     CONFIGURATION,
@@ -26,9 +28,14 @@ from tests.serving import Serving
 
 #: fields that take a sid or a name, and what they are refused with: another account's
 #: sid is a name nobody has
-BY_NAME = {"activity": "WA", "task_channel": "TC"}
+BY_NAME = {
+    "activity": "WA",
+    "default_activity": "WA",
+    "timeout_activity": "WA",
+    "task_channel": "TC",
+}
 #: fields that hold what names a resource, or a place in a list or stream
-HOLDING = {"configuration", "page_token", "resume_token"}
+HOLDING = {"configuration", "document", "page_token", "resume_token"}
 
 
 def foreign_fields() -> Iterator[tuple[str, FieldDescriptor]]:
@@ -38,13 +45,18 @@ def foreign_fields() -> Iterator[tuple[str, FieldDescriptor]]:
                 yield rpc, field
 
 
-def foreign_value(world: World, rpc: str, field: FieldDescriptor) -> str:
+def foreign_value(world: World, rpc: str, field: FieldDescriptor) -> str | list[str]:
     if field.name in ("page_token", "resume_token"):
         return world.tokens[rpc]
     if field.name == "configuration":
         return CONFIGURATION % world.sids["WQ"]
+    if field.name == "document":
+        configuration = json.loads(CONFIGURATION % world.sids["WQ"])
+        workflow = {"friendly_name": "new", "configuration": configuration}
+        return json.dumps({"workflows": [workflow]})
     prefix = BY_NAME.get(field.name) or rules_of(field).sid[0]
-    return world.sids[prefix]
+    sid = world.sids[prefix]
+    return [sid] if field.is_repeated else sid
 
 
 async def outcome(client: Client, rpc: str, request: Message) -> str:
@@ -74,10 +86,12 @@ async def test_another_accounts_sids_are_not_found_wherever_they_are_said(
         value = foreign_value(owner, rpc, field)
         request = stranger.request(rpc, **{field.name: value})
         wanted = {"NOT_FOUND"}
-        if rpc.startswith("List"):
-            wanted = {"NOT_FOUND", "nothing"}
         if field.name in {*BY_NAME, *HOLDING}:
             wanted = {"INVALID_ARGUMENT"}
+        elif rpc.startswith("List"):
+            wanted = {"NOT_FOUND", "nothing"}
+        if (rpc, field.name) == ("ListTasks", "task_channel"):
+            wanted = {"nothing"}
         found = await outcome(stranger.client, rpc, request)
         if found not in wanted:
             odd[f"{rpc}.{field.name}"] = found
@@ -108,8 +122,28 @@ CONSUMING = {
     "RevokeKey",
     "CancelTask",
     "CompleteTask",
+    "WrapReservation",
+    "CompleteReservation",
+    "DeleteTask",
     "RejectReservation",
 }
+
+
+async def test_a_chain_leads_to_nobody_of_another_account(serving: Serving) -> None:
+    owner = await build(serving, serving.client, 1)
+    stranger = await build_another(serving)
+    odd = {}
+    for prefix in ("WK", "WQ", "WW"):
+        target = routing_pb2.RoutingTarget(sid=owner.sids[prefix])
+        single = stranger.request("CreateTask", routing_targets=[target])
+        task = routing_service_pb2.NewTask(routing_targets=[target])
+        batch = stranger.request("BatchCreateTasks", tasks=[task])
+        for rpc, request in (("CreateTask", single), ("BatchCreateTasks", batch)):
+            found = await outcome(stranger.client, rpc, request)
+            if found != "INVALID_ARGUMENT":
+                odd[rpc, prefix] = found
+
+    assert odd == {}
 
 
 async def raw(serving: Serving, rpc: str, *authorization: str) -> str:

@@ -21,14 +21,19 @@ from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.engine.commands import ReceiveMessage
 from flexcore.services.registry import SERVICES
-from flexcore.v1 import channel_pb2, rules_pb2
+from flexcore.v1 import (
+    channel_pb2,
+    routing_service_pb2,
+    rules_pb2,
+    worker_requests_pb2,
+)
 from tests.serving import Serving
 
 METHODS: dict[str, MethodDescriptor] = {
     method.name: method for service in SERVICES for method in service.methods
 }
 STREAMS = {"StreamReservations", "WatchConversation", "WatchEvents"}
-READS = ("Get", "List", "Stream", "Watch")
+READS = ("Get", "List", "Stream", "Watch", "Explain", "Export")
 
 CONFIGURATION = '{"task_routing":{"default_filter":{"queue":"%s"}}}'
 
@@ -125,6 +130,17 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "UpdateWorkerChannel": {"task_channel": "default"},
     "ListReceipts": {"conversation_sid": lambda world: world.sids["CH"]},
     "CreateWorker": {"activity": "Offline"},
+    "BatchCreateTasks": {
+        "tasks": lambda world: [
+            routing_service_pb2.NewTask(workflow_sid=world.sids["WW"])
+        ]
+    },
+    "BatchCreateWorkers": {
+        "workers": [worker_requests_pb2.NewWorker(friendly_name="newer")]
+    },
+    "GetWorkerChannel": {"task_channel": "default"},
+    "ImportWorkspace": {"document": '{"activities":[{"friendly_name":"imported"}]}'},
+    "GetTaskQueueStatistics": {"sids": lambda world: [world.sids["WQ"]]},
 }
 
 
@@ -206,6 +222,11 @@ async def _routing(world: World) -> None:
         configuration=CONFIGURATION % shut.task_queue.sid,
         **in_first,
     )
+    world.tokens |= {
+        "other_workspace": other,
+        "other_workflow": second.workflow.sid,
+        "other_queue": shut.task_queue.sid,
+    }
     workers, tasks = [], []
     for name in ("ann", "ben"):
         world.tick()
@@ -222,6 +243,11 @@ async def _routing(world: World) -> None:
         for each in workers
     ]
     accepted = (await routing.AcceptReservation(sid=offers[1].sid)).reservation
+    # Another revision, so that there are two; what waits stays in the first.
+    changed = await setup.UpdateWorkflow(
+        sid=sids["WW"], configuration=CONFIGURATION % sids["WQ"] + " "
+    )
+    sids["WV"] = changed.workflow.revision_sid
     sids |= {
         "WK": offers[0].worker_sid,
         "WC": next(
@@ -235,12 +261,60 @@ async def _routing(world: World) -> None:
     world.instead |= {
         "WrapTask": {"sid": accepted.task_sid},
         "CompleteTask": {"sid": accepted.task_sid},
+        "WrapReservation": {"sid": accepted.sid},
+        "CompleteReservation": {"sid": accepted.sid},
+        "DeleteWorkspace": {"sid": other},
     }
-    world.tokens |= {
-        "other_workspace": other,
-        "other_workflow": second.workflow.sid,
-        "other_queue": shut.task_queue.sid,
-    }
+    await _spare(world, in_first)
+    world.instead["ClaimTask"] = {"sid": await _claimable(world, in_first)}
+
+
+async def _spare(world: World, in_first: dict[str, str]) -> None:
+    """One of each kind that nothing uses, so that it can be deleted."""
+    setup, named = world.client.workspace, {"friendly_name": "spare"}
+    activity = (await setup.CreateActivity(**named, **in_first)).activity
+    channel = (
+        await setup.CreateTaskChannel(unique_name="spare", **in_first)
+    ).task_channel
+    queue = (
+        await setup.CreateTaskQueue(**named, target_workers="", **in_first)
+    ).task_queue
+    workflow = await setup.CreateWorkflow(
+        **named,
+        configuration=CONFIGURATION % world.tokens["other_queue"],
+        **in_first,
+    )
+    worker = (await setup.CreateWorker(**named, **in_first)).worker
+    for rpc, row in (
+        ("DeleteActivity", activity),
+        ("DeleteTaskChannel", channel),
+        ("DeleteTaskQueue", queue),
+        ("DeleteWorkflow", workflow.workflow),
+        ("DeleteWorker", worker),
+    ):
+        world.instead[rpc] = {"sid": row.sid}
+        world.names[row.sid] = f"spare {row.sid[:2]}"
+
+
+async def _claimable(world: World, in_first: dict[str, str]) -> str:
+    """Let a task wait in a queue that offers nothing, on a channel with room."""
+    setup = world.client.workspace
+    queue = await setup.CreateTaskQueue(
+        friendly_name="pull",
+        target_workers='friendly_name == "ann"',
+        max_reserved_workers=0,
+        **in_first,
+    )
+    workflow = await setup.CreateWorkflow(
+        friendly_name="pull",
+        configuration=CONFIGURATION % queue.task_queue.sid,
+        **in_first,
+    )
+    made = await world.client.routing.CreateTask(
+        workflow_sid=workflow.workflow.sid, task_channel="sms", **in_first
+    )
+    sid: str = made.task.sid
+    return sid
 
 
 async def _senders(serving: Serving, world: World) -> None:
@@ -329,8 +403,8 @@ async def _interaction(world: World) -> None:
 
 async def _tokens(world: World) -> None:
     """A page token of each list that has a second page; a token of each stream."""
-    for rpc in METHODS:
-        if rpc.startswith("List"):
+    for rpc, method in METHODS.items():
+        if "page_token" in method.input_type.fields_by_name:
             page: Any = await call(world.client, rpc, world.request(rpc, page_size=1))
             world.tokens[rpc] = page.next_page_token
     for rpc in STREAMS:

@@ -41,11 +41,13 @@ from flexcore.store.interface import (
     CommitRefused,
     Found,
     InboxState,
+    LogPlace,
     Pair,
     Store,
     StoreCorrupt,
 )
 from flexcore.store.sqlite import SqliteStore
+from flexcore.store.tables import TABLES
 from tests.factories import (
     ACCOUNT,
     KINDS,
@@ -67,6 +69,7 @@ from tests.factories import (
     make_row,
     make_sid,
     make_task,
+    make_worker,
     make_worker_channel,
 )
 
@@ -471,6 +474,34 @@ def test_log_read_stops_at_its_bytes_and_gives_at_least_one(store: Store) -> Non
     assert len(read_log(store, bytes_max=2_000)) == 2
 
 
+def test_a_time_is_found_in_the_log(store: Store) -> None:
+    task = make_task()
+    rows = [task.evolve(version=number) for number in (1, 2, 3, 4, 5)]
+    times = (10, 20, 20, 30, 50)
+    commits = [
+        make_commit(2 * number, row, row, time=time)
+        for number, (row, time) in enumerate(zip(rows, times, strict=True))
+    ]
+    write(store, *commits)
+
+    found = {time: store.find_time(ACCOUNT, time).after for time in (9, 10, 11, 20, 21)}
+    assert found == {9: 0, 10: 0, 11: 2, 20: 2, 21: 6}
+    assert store.find_time(ACCOUNT, 30) == LogPlace(6, 0, 10)
+    assert store.find_time(ACCOUNT, 51) == LogPlace(10, 0, 10)
+    assert store.find_time(OTHER, 51) == LogPlace(0, 0, 0)
+
+
+def test_a_time_before_the_log_is_where_the_log_begins(store: Store) -> None:
+    old, new = 10, 10 + limits.LOG_RETENTION
+    task = make_task()
+    write(store, make_commit(0, task, time=old))
+    write(store, make_commit(1, task.evolve(version=2), time=new))
+    assert store.clean_up(ACCOUNT, 1, new + 1) > 0
+
+    assert store.find_time(ACCOUNT, old) == LogPlace(1, 1, new)
+    assert store.find_time(ACCOUNT, new + 1) == LogPlace(2, 1, new)
+
+
 def test_change_set_is_found_by_its_last_sequence(store: Store) -> None:
     write(store, make_commit(0, make_task(), make_task()))
     change_set = store.change_set(ACCOUNT, 2)
@@ -614,6 +645,101 @@ def test_list_of_reservations_keeps_to_its_filter(store: Store, column: str) -> 
 
     where = {column: getattr(mine, column)}
     assert store.list(ACCOUNT, Reservation, where, None, 10) == [mine]
+
+
+@pytest.mark.parametrize(
+    "where", [{}, {"task_queue_sid": "WQ1"}, {"workflow_sid": "WW1"}]
+)
+@pytest.mark.parametrize("order_by", ["", "create_time desc"])
+def test_list_of_several_statuses_is_in_one_order(
+    store: Store, where: dict[str, str], order_by: str
+) -> None:
+    statuses = (TaskStatus.PENDING, TaskStatus.RESERVED, TaskStatus.COMPLETED)
+    tasks = [
+        make_task(
+            create_time=TIME + number // 2,
+            status=statuses[number % 3],
+            task_queue_sid="WQ1",
+            workflow_sid="WW1",
+        )
+        for number in range(12)
+    ]
+    write(store, make_commit(0, *tasks))
+    asked = {**where, "status": ("pending", "completed")}
+    found: list[Row] = []
+    after = None
+    while page := store.list(ACCOUNT, Task, asked, after, 3, order_by):
+        found += page
+        after = (page[-1].create_time, page[-1].sid)
+
+    expected = [task for task in tasks if task.status is not TaskStatus.RESERVED]
+    expected.sort(key=lambda task: (task.create_time, task.sid))
+    assert found == (expected[::-1] if order_by else expected)
+
+
+@pytest.mark.parametrize(
+    "where", [{}, {"task_queue_sid": "WQ1"}, {"workflow_sid": "WW1"}]
+)
+@pytest.mark.parametrize("order_by", TABLES[Task].orders)
+def test_tasks_are_listed_in_the_order_they_are_served(
+    store: Store, order_by: str, where: dict[str, str]
+) -> None:
+    statuses = (TaskStatus.PENDING, TaskStatus.RESERVED, TaskStatus.COMPLETED)
+    tasks = [
+        make_task(
+            priority=number % 3,
+            virtual_start_time=TIME - number // 2,
+            create_time=TIME + number,
+            status=statuses[number % 5 % 3],
+            task_queue_sid=f"WQ{number % 4 > 0:d}",
+            workflow_sid=f"WW{number % 6 > 0:d}",
+        )
+        for number in range(24)
+    ]
+    write(store, make_commit(0, *tasks))
+    asked = {**where, "status": ("pending", "reserved")}
+    order = TABLES[Task].orders[order_by]
+    found: list[Row] = []
+    after = None
+    while page := store.list(ACCOUNT, Task, asked, after, 3, order_by):
+        found += page
+        after = (order.key(page[-1]), page[-1].sid)
+
+    shown = [
+        task
+        for task in tasks
+        if task.status is not TaskStatus.COMPLETED
+        and all(getattr(task, name) == value for name, value in where.items())
+    ]
+    shown.sort(key=lambda task: (order.key(task), task.sid))
+    assert found == (shown[::-1] if order.descending else shown)
+
+
+@pytest.mark.parametrize("order_by", TABLES[Worker].orders)
+def test_workers_are_listed_by_when_their_activity_began(
+    store: Store, order_by: str
+) -> None:
+    workers = [
+        make_worker(
+            friendly_name=f"Worker {number}",
+            create_time=TIME + number,
+            activity_time=TIME - number // 2,
+        )
+        for number in range(6)
+    ]
+    write(store, make_commit(0, *workers))
+    order = TABLES[Worker].orders[order_by]
+    shown = sorted(workers, key=lambda row: (order.key(row), row.sid))
+    expected = shown[::-1] if order.descending else shown
+
+    assert store.list(ACCOUNT, Worker, {}, None, 10, order_by) == expected
+    where = {"folded_name": "worker 3"}
+    assert store.list(ACCOUNT, Worker, where, None, 10, order_by) == [workers[3]]
+
+
+def test_order_that_does_not_exist_is_a_bug_of_ours(store: Store) -> None:
+    with pytest.raises(ValueError, match="has no order"):
+        store.list(ACCOUNT, Worker, {}, None, 10, "priority")
 
 
 def test_list_of_messages_goes_by_index(store: Store) -> None:
@@ -777,21 +903,34 @@ def test_recovery_holds_all_configuration(store: Store) -> None:
 
 def test_recovery_holds_open_work_and_leaves_finished_work(store: Store) -> None:
     tasks = {status: make_task(status=status) for status in TaskStatus}
-    offers = {status: make_reservation(status=status) for status in ReservationStatus}
-    write(store, make_commit(0, *tasks.values(), *offers.values()))
+    offers = [make_reservation(task_sid=task.sid) for task in tasks.values()]
+    write(store, make_commit(0, *tasks.values(), *offers))
     recovered = store.recover(ACCOUNT).rows
+    left = [row for row in recovered if isinstance(row, Task)]
 
-    assert {row.status for row in recovered if isinstance(row, Task)} == {
+    assert {row.status for row in left} == {
         TaskStatus.PENDING,
         TaskStatus.RESERVED,
         TaskStatus.ASSIGNED,
         TaskStatus.WRAPPING,
     }
-    assert {row.status for row in recovered if isinstance(row, Reservation)} == {
-        ReservationStatus.PENDING,
-        ReservationStatus.ACCEPTED,
-        ReservationStatus.WRAPPING,
+    assert {row.task_sid for row in recovered if isinstance(row, Reservation)} == {
+        row.sid for row in left
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "purge_time"), [(TaskStatus.RESERVED, 0), (TaskStatus.COMPLETED, TIME)]
+)
+def test_recovery_holds_all_reservations_of_a_task_that_may_be_deleted(
+    store: Store, status: TaskStatus, purge_time: int
+) -> None:
+    """Whoever deletes the task deletes them, and has to know them."""
+    task = make_task(status=status, purge_time=purge_time)
+    offers = [make_reservation(task_sid=task.sid, status=s) for s in ReservationStatus]
+    write(store, make_commit(0, task, *offers))
+
+    assert store.recover(ACCOUNT).rows == [task, *offers]
 
 
 def make_open_interaction(

@@ -15,8 +15,11 @@ import pytest
 import typer
 
 from flexcore.cli.app import app
+from flexcore.domain.document_fields import DROPPED
 from flexcore.domain.ids import RESOURCES
-from flexcore.domain.states import MACHINES
+from flexcore.domain.semantics import POLICIES
+from flexcore.domain.states import CONSEQUENCES, MACHINES
+from flexcore.services.registry import SERVICES
 from tests.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -190,6 +193,15 @@ def test_diagrams_are_those_of_the_tables() -> None:
     assert all(f"\n## {name}\n" in page for name in MACHINES)
 
 
+def test_semantics_are_those_of_the_policies_and_the_vectors() -> None:
+    page = runpy.run_path(str(ROOT / "docs/print_semantics.py"))["page"]()
+
+    assert page == TEXTS["docs/semantics.md"], (
+        "python docs/print_semantics.py > docs/semantics.md"
+    )
+    assert all(f"\n| `{name}` |" in page for name in POLICIES)
+
+
 def glossary() -> dict[str, str]:
     """Return the words of the glossary, each with its prefix or nothing."""
     entries = re.findall(
@@ -218,3 +230,52 @@ def test_state_machines_are_named_by_the_glossary() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_docs_speak_of_this_project_alone(name: str) -> None:
     assert re.findall(r"(?:/root/|/home/|/tmp/)\S*", TEXTS[name]) == []
+
+
+def test_every_cause_of_routing_says_what_it_brings_about() -> None:
+    for name, causes in CONSEQUENCES.items():
+        table = MACHINES[name]
+        assert {cause for moves in table.values() for cause in moves} == set(causes)
+
+
+def table_below(heading: str) -> list[tuple[str, str]]:
+    """Return the rows of the tables of a section of the page on migrating."""
+    text = TEXTS["docs/migrating.md"].partition(f"\n## {heading}\n")[2]
+    text = text.partition("\n## ")[0]
+    rows = re.findall(r"^\| (.*) \| (.*) \|$", text, re.MULTILINE)
+    return [row for row in rows if row[1] not in ("here", "dropped")]
+
+
+def test_migrating_lists_what_an_import_drops() -> None:
+    rows = {
+        section.strip("`").partition("`")[0]: quoted(keys)
+        for section, keys in table_below("Fields")
+    }
+    everywhere = rows.pop("every")
+
+    for section, keys in DROPPED.items():
+        common = everywhere - ({"workspace_sid"} if section == "workspace" else set())
+        assert rows.pop(section, set()) | common == keys.keys(), section
+    assert rows == {}
+
+
+def test_migrating_names_rpcs_that_exist() -> None:
+    methods = {method.name for service in SERVICES for method in service.methods}
+    rows = table_below("Calls")
+    named = {
+        word
+        for _, here in rows
+        for word in re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", re.sub("`[^`]*`", "", here))
+    }
+
+    assert named - methods == set()
+    assert len(named) > 50
+    # Every call is answered: by an RPC or the client, or by a reason.
+    silent = [
+        row
+        for row in rows
+        if not row[1].startswith("not there")
+        and not any(name in row[1] for name in (*methods, "StreamReservations"))
+        and not row[1].startswith(("the same", "the client", "the snapshot"))
+    ]
+    assert silent == []

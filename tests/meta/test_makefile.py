@@ -58,5 +58,15 @@ def test_without_a_cpp_compiler_make_says_what_to_install(checkout: Path) -> Non
 def test_help_lists_every_target(checkout: Path) -> None:
     listed = make(checkout, "help", *TOOLS).stdout
 
-    for target in ("demo", "test", "test-quick", "lint", "bench", "crash", "power"):
+    for target in (
+        "demo",
+        "test",
+        "test-quick",
+        "lint",
+        "bench",
+        "bench-routing",
+        "crash",
+        "power",
+        "sim",
+    ):
         assert f"  make {target} " in listed

@@ -1,54 +1,55 @@
 """Where random tapes come from: a generator that knows where things are."""
 
-import random
 from collections.abc import Iterator
 from typing import Any
 
 from flexcore.domain import limits
-from tests.model import SECOND, Model
-from tests.property.subject import NOTHING
+from tests.model import Model
+from tests.model_rows import FINISHED, SECOND
+from tests.property import choices
+from tests.property.choices import NOTHING
+from tests.property.generator_setup import SetupActors, Step
 
-Step = tuple[str, dict[str, Any]]
-
-ACTIVITIES = ("Offline", "Available", "Unavailable", "Coaching")
-CHANNELS = ("default", "default", "chat")
-QUEUES = (
-    "1==1",
-    "level >= 2",
-    "'es' IN skills",
-    "skills HAS 'es' OR level == 3",
-    "activity_name != 'Coaching'",
-    "",
-)
-WORKERS = (
-    '{"level":1,"skills":["es"]}',
-    '{"level":2,"skills":[]}',
-    '{"level":3,"skills":["es","fr"]}',
-    "{}",
-)
-TASKS = ('{"lang":"es","vip":true}', '{"lang":"fr"}', "{}")
-FILTERS = ("lang == 'es'", "vip", "lang IS NOT NULL", None)
-SECONDS = (1, 5, 5, 10, 15, 30)
+__all__ = ["Generator", "Step"]
 
 
-class Generator:
+class Generator(SetupActors):
     """Chooses steps by what the oracle knows, so that most of them do something."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.pick = self.rng.choice
-        few = self.rng.random() < 0.4
+        super().__init__(seed)
+        few = self.chance(0.3)
         self.assignments_max = self.rng.randint(1, 3) if few else limits.ASSIGNMENTS_MAX
+        self.re_evaluate_tasks = self.rng.randint(1, 2)
 
     def opening(self) -> Iterator[Step]:
-        """A small contact center."""
+        """A small contact center of one semantics, with a few policies of its own."""
         yield "create_activity", {"name": "Coaching", "available": True}
+        yield "create_activity", {"name": "Break 1", "available": False}
+        semantics = self.pick(("strict", "compat"))
+        policies = self.policies() if self.chance(0.8) else {}
+        chosen = {"semantics": semantics, "policies": policies}
+        if self.chance(0.3):
+            chosen["prefers"] = "LIFO"
+        yield "update_workspace", chosen
+        if self.chance(0.4):
+            fields = self.queue_fields()
+            chosen = {name: fields[name] for name in ("fan_out", "order", "policies")}
+            yield "update_queue", {"queue": 0, **chosen}
         for _ in range(2):
-            yield "create_queue", {"expression": self.pick(QUEUES[:-1])}
+            yield "create_queue", self.queue_fields()
         for _ in range(2):
-            yield self.create_workflow(queues=3)
-        for _ in range(self.rng.randint(1, 3)):
-            yield self.create_worker()
+            yield "create_workflow", self.workflow_fields([0, 0, 0, 1, 2])
+        for _ in range(self.rng.randint(1, 4)):
+            yield (
+                "create_worker",
+                {
+                    "activity": self.pick(
+                        ("Available", "Available", *choices.ACTIVITIES)
+                    ),
+                    "attributes": self.pick(choices.WORKERS),
+                },
+            )
 
     def step(self, model: Model) -> Step:
         """The next step, given where things are."""
@@ -58,134 +59,114 @@ class Generator:
             if step is not None:
                 return step
 
-    def chance(self, probability: float) -> bool:
-        return self.rng.random() < probability
-
     def number(self, rows: list[Any], *statuses: str) -> int | None:
         """One of these, seldom any other, seldom one that does not exist."""
-        if self.chance(0.08):
+        if self.chance(0.06):
             return self.pick([*range(len(rows)), NOTHING])
         fit = [n for n, row in enumerate(rows) if row.status in statuses]
+        fit = [n for n in fit if not rows[n].gone]
         return self.pick(fit) if fit else None
 
-    def create_worker(self, model: Model | None = None) -> Step | None:
-        if model and len(model.workers) == 4:
-            return None
-        activity = self.pick(("Available", "Available", "Available", *ACTIVITIES))
-        unknown = model is not None and self.chance(0.1)
-        return "create_worker", {
-            "activity": "Lunch" if unknown else activity,
-            "attributes": self.pick(WORKERS),
+    # Tasks
+
+    def _attributes(self, model: Model) -> str:
+        number = self.rng.randrange(len(model.workers))
+        agents = (
+            f'"WK#{number}"',
+            f'"WK#{number}"',
+            f'"Worker {number}"',
+            f'"worker {number}"',
+            f'"worker {self.rng.randrange(6)}"',
+            "null",
+            '"WK#99"',
+        )
+        keys = {
+            "lang": self.pick(('"es"', '"fr"', '"es"')),
+            "vip": "true",
+            "agent": self.pick(agents),
+            "tags": self.pick(('["es"]', "[]", '"x"')),
         }
+        chosen = [key for key in keys if self.chance(0.4)]
+        return "{" + ",".join(f'"{key}":{keys[key]}' for key in chosen) + "}"
 
-    def change_activity(self, model: Model) -> Step:
-        activity = self.pick(("Available", "Available", *ACTIVITIES, "Lunch"))
-        arguments = {"worker": self.worker(model), "activity": activity}
-        if self.chance(0.4):
-            arguments["reject"] = True
-        return "update_worker", arguments
+    def _link(self, model: Model, *, last: bool) -> dict[str, Any]:
+        kinds = ("worker", "worker", "queue", *(("workflow",) if last else ()))
+        kind = self.pick(kinds)
+        link: dict[str, Any] = {
+            "kind": kind,
+            "number": self.alive(getattr(model, kind + "s")),
+        }
+        if kind != "workflow" and self.chance(0.6):
+            link["wait"] = self.pick((3, 10))
+        if kind == "worker" and self.chance(0.5):
+            link["ignore_capacity"] = True
+        return link
 
-    def change_attributes(self, model: Model) -> Step:
-        arguments = {"worker": self.worker(model), "attributes": self.pick(WORKERS)}
-        if self.chance(0.1):
-            arguments["reject"] = True
-        return "update_worker", arguments
-
-    def bring_back(self, model: Model) -> Step | None:
-        away = [n for n, row in enumerate(model.workers) if row.activity == "Offline"]
-        if not away:
-            return None
-        return "update_worker", {"worker": self.pick(away), "activity": "Available"}
-
-    def update_channel(self, model: Model) -> Step:
+    def _task(self, model: Model) -> dict[str, Any]:
+        workflow = self.alive(model.workflows)
         arguments: dict[str, Any] = {
-            "worker": self.worker(model),
-            "channel": self.pick(
-                (*CHANNELS, "pigeon") if self.chance(0.1) else CHANNELS
-            ),
-        }
-        if self.chance(0.7):
-            arguments["capacity"] = self.pick((0, 1, 2, 2, 3, 51))
-        else:
-            arguments["available"] = self.chance(0.6)
-        return "update_channel", arguments
-
-    def worker(self, model: Model) -> int:
-        return NOTHING if self.chance(0.03) else self.rng.randrange(len(model.workers))
-
-    def update_queue(self, model: Model) -> Step:
-        queue = self.rng.randrange(len(model.queues) + self.chance(0.05))
-        expression = "level >=" if self.chance(0.05) else self.pick(QUEUES)
-        return "update_queue", {"queue": queue, "expression": expression}
-
-    def create_queue(self, model: Model) -> Step | None:
-        if len(model.queues) == 6:
-            return None
-        return "create_queue", {"expression": self.pick(QUEUES)}
-
-    def create_workflow(self, model: Model | None = None, queues: int = 0) -> Step:
-        queues = queues or len(model.queues if model else ()) + self.chance(0.05)
-        filters = [
-            (self.pick(FILTERS), self._targets(queues))
-            for _ in range(self.rng.randint(0, 3))
-        ]
-        default = {"queue": self.rng.randrange(queues)} if self.chance(0.8) else None
-        if default and self.chance(0.3):
-            default["priority"] = self.rng.randrange(3)
-        return "create_workflow", {
-            "filters": filters,
-            "default": default,
-            "reservation_timeout": self.pick(SECONDS),
-        }
-
-    def update_workflow(self, model: Model) -> Step:
-        arguments = self.create_workflow(model)[1]
-        workflow = self.rng.randrange(len(model.workflows) + self.chance(0.05))
-        return "update_workflow", {"workflow": workflow, **arguments}
-
-    def _targets(self, queues: int) -> list[dict[str, Any]]:
-        targets: list[dict[str, Any]] = []
-        for number in range(self.rng.randint(1, 3)):
-            inherits = number and self.chance(0.5)
-            target = {"queue": None if inherits else self.rng.randrange(queues)}
-            if self.chance(0.8):
-                target["timeout"] = self.pick(SECONDS)
-            if self.chance(0.4):
-                target["priority"] = self.rng.randrange(4)
-            targets.append(target)
-        return targets
-
-    def create_task(self, model: Model) -> Step | None:
-        if (
-            sum(task.status not in ("completed", "canceled") for task in model.tasks)
-            > 5
-        ):
-            return None
-        arguments: dict[str, Any] = {
-            "workflow": self.rng.randrange(len(model.workflows)),
-            "channel": self.pick(CHANNELS),
-            "attributes": self.pick(TASKS),
+            "workflow": workflow,
+            "channel": self.pick(choices.CHANNELS),
+            "attributes": self._attributes(model),
             "priority": self.pick((0, 0, 1, 2)),
-            "timeout": self.pick((0, 0, *SECONDS, 60, 60)),
+            "timeout": self.pick((0, 0, *choices.SECONDS, 60, 60)),
         }
         if self.chance(0.2):
             arguments["start"] = model.now - self.pick((60, 10, 0)) * SECOND
+        if self.chance(0.2):
+            length = self.rng.randint(1, 4)
+            links = range(1, length + 1)
+            routes = tuple(self._link(model, last=n == length) for n in links)
+            arguments["routes"] = routes
+            arguments["workflow"] = self.pick((-1, workflow))
         if self.chance(0.04):
-            arguments |= self.pick(BAD_TASKS)
+            arguments |= self.pick(choices.BAD_TASKS)
         if arguments.get("start") == NOTHING:
             arguments["start"] = model.now + 1
-        return "create_task", arguments
+        return arguments
+
+    def _crowded(self, model: Model) -> bool:
+        open_ = [row for row in model.tasks if row.status not in FINISHED]
+        return sum(not row.gone for row in open_) > 6
+
+    def create_task(self, model: Model) -> Step | None:
+        return None if self._crowded(model) else ("create_task", self._task(model))
+
+    def create_tasks(self, model: Model) -> Step | None:
+        if self._crowded(model):
+            return None
+        tasks = [self._task(model) for _ in range(self.rng.randint(1, 3))]
+        return "create_tasks", {"tasks": tasks}
 
     def update_task(self, model: Model) -> Step | None:
-        task = self.number(model.tasks, "pending", "reserved", "assigned")
+        statuses = ("pending", "pending", "reserved", "assigned")
+        task = self.number(model.tasks, self.pick(statuses))
         if task is None:
             return None
-        priority = -1 if self.chance(0.05) else self.rng.randrange(5)
-        return "update_task", {"task": task, "priority": priority}
+        arguments: dict[str, Any] = {"task": task}
+        match self.rng.randrange(5):
+            case 0:
+                arguments["attributes"] = self._attributes(model)
+            case 1:
+                arguments["patch"] = self.pick(({"vip": True}, {"lang": None}, {}))
+            case 2:
+                bad = self.chance(0.1)
+                arguments["priority"] = -1 if bad else self.rng.randrange(5)
+            case 3:
+                arguments["channel"] = self.pick((*choices.CHANNELS, "sms"))
+            case _:
+                seconds = self.pick((60, 5, 0))
+                arguments["start"] = model.now - seconds * SECOND
+        return "update_task", arguments
 
     def cancel_task(self, model: Model) -> Step | None:
         task = self.number(model.tasks, "pending", "reserved")
         return None if task is None else ("cancel_task", {"task": task, "reason": "no"})
+
+    def delete_task(self, model: Model) -> Step | None:
+        statuses = ("pending", "reserved", "assigned", "wrapping", *FINISHED)
+        task = self.number(model.tasks, self.pick(statuses))
+        return None if task is None else ("delete_task", {"task": task})
 
     def wrap_task(self, model: Model) -> Step | None:
         task = self.number(model.tasks, "assigned")
@@ -193,12 +174,26 @@ class Generator:
 
     def complete_task(self, model: Model) -> Step | None:
         task = self.number(model.tasks, "assigned", "wrapping")
-        reason = self.pick(("", "done"))
-        return (
-            task
-            if task is None
-            else ("complete_task", {"task": task, "reason": reason})
-        )
+        if task is None:
+            return None
+        arguments: dict[str, Any] = {"task": task, "reason": self.pick(("", "done"))}
+        if self.chance(0.3):
+            arguments |= {"disposition": "sold", "patch": {"sold": True}}
+        return "complete_task", arguments
+
+    def claim_task(self, model: Model) -> Step | None:
+        task = self.number(model.tasks, "pending")
+        if task is None:
+            return None
+        worker = self.worker(model)
+        waits = task < len(model.tasks) and model.tasks[task].status == "pending"
+        if waits and self.chance(0.8):
+            row = model.tasks[task]
+            able = [n for n in range(len(model.workers)) if model.able(row, n)]
+            worker = self.pick(able) if able else worker
+        return "claim_task", {"task": task, "worker": worker}
+
+    # Answers
 
     def accept(self, model: Model) -> Step | None:
         reservation = self.number(model.reservations, "pending")
@@ -209,9 +204,19 @@ class Generator:
         if reservation is None:
             return None
         arguments: dict[str, Any] = {"reservation": reservation}
-        if self.chance(0.4):
-            arguments["activity"] = self.pick((*ACTIVITIES, "Lunch"))
+        if self.chance(0.3):
+            arguments["activity"] = self.pick((*model.activities, "Lunch"))
         return "reject", arguments
+
+    def shift_offers(self, model: Model) -> Step | None:
+        if not model.reservations:
+            return None
+        fit = range(len(model.reservations))
+        chosen = self.rng.sample(fit, self.rng.randint(1, len(fit)))
+        gap = self.pick((1, SECOND, 10 * SECOND))
+        return "shift_offers", {"reservations": chosen, "gap": gap}
+
+    # Time
 
     def pass_time(self, model: Model) -> Step:
         return "pass_time", {"now": model.now + self.pick((1, SECOND, 2 * SECOND))}
@@ -226,51 +231,44 @@ class Generator:
         )
         return "pass_time", {"now": max(now, model.now)}
 
-    def shift_offers(self, model: Model) -> Step | None:
-        if not model.reservations:
-            return None
-        fit = range(len(model.reservations))
-        chosen = self.rng.sample(fit, self.rng.randint(1, len(fit)))
-        gap = self.pick((1, SECOND, 10 * SECOND))
-        return "shift_offers", {"reservations": chosen, "gap": gap}
-
-    def restart(self, model: Model) -> Step | None:
-        return ("restart", {}) if model.workers else None
+    def restart(self, _model: Model) -> Step:
+        return "restart", {}
 
 
-#: one wrong argument each
-BAD_TASKS = (
-    {"workflow": NOTHING},
-    {"channel": "pigeon"},
-    {"priority": -1},
-    {"timeout": -1},
-    {"start": NOTHING},
-)
-
-#: how often each actor is asked, of 102 times
+#: how often each actor is asked, of 160 times
 ACTORS = [
     name
     for name, weight in {
-        "create_task": 24,
-        "accept": 12,
-        "reject": 10,
-        "complete_task": 9,
-        "reach_deadline": 9,
-        "bring_back": 7,
+        "create_task": 26,
+        "create_tasks": 2,
+        "accept": 14,
+        "reject": 12,
+        "reach_deadline": 16,
+        "complete_task": 8,
+        "bring_back": 8,
+        "claim_task": 8,
         "pass_time": 5,
-        "wrap_task": 4,
+        "wrap_task": 8,
+        "update_task": 6,
         "change_activity": 4,
-        "change_attributes": 2,
-        "update_channel": 4,
-        "create_worker": 2,
+        "change_worker": 7,
+        "update_channel": 5,
+        "create_worker": 3,
+        "update_workflow": 4,
+        "update_queue": 3,
+        "update_workspace": 3,
         "cancel_task": 2,
-        "update_task": 2,
-        "update_queue": 1,
+        "delete_task": 2,
+        "restart": 2,
         "create_queue": 1,
         "create_workflow": 1,
-        "update_workflow": 1,
+        "create_activity": 1,
+        "delete_activity": 1,
+        "delete_queue": 1,
+        "delete_workflow": 1,
+        "delete_worker": 6,
+        "update_task_channel": 1,
         "shift_offers": 1,
-        "restart": 1,
     }.items()
     for _ in range(weight)
 ]

@@ -2,40 +2,26 @@
 
 import json
 import random
+import re
 from typing import Any
 
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.ids import Ids
-from flexcore.domain.model import Reservation, Row, Task, WorkerChannel
+from flexcore.domain.model import Row, Worker
+from flexcore.domain.parts import Route
 from flexcore.engine import commands as c
 from flexcore.engine.decider import Decided, Decider, handlers
 from flexcore.engine.state import State
 from flexcore.engine.vault import Vault
-from tests.model import HELD
+from tests.model_rows import Plan
+from tests.property.choices import NOTHING
+from tests.property.history import History
 
 ACCOUNT = "AC" + "1" * 32
-#: a number that nothing has
-NOTHING = 99
-
-#: every way a reservation may go, and nothing else
-PATHS = frozenset(
-    {
-        ("", "pending"),
-        ("pending", "rejected"),
-        ("pending", "timeout"),
-        ("pending", "canceled"),
-        ("pending", "accepted"),
-        ("accepted", "wrapping"),
-        ("accepted", "completed"),
-        ("wrapping", "completed"),
-    }
-)
-#: the status of a task by those of its open reservations
-TASK_STATUS = {
-    ("pending",): "reserved",
-    ("accepted",): "assigned",
-    ("wrapping",): "wrapping",
-}
+#: events of these are compared
+TOLD = ("WT", "WR", "WK")
+_PLACE = re.compile(r"\{([\w ]+)\}")
+_PREFIX = {"worker": "WK", "queue": "WQ", "workflow": "WW"}
 
 
 class Subject:
@@ -51,7 +37,13 @@ class Subject:
         self.sids: dict[str, list[str]] = {
             k: [] for k in ("WQ", "WW", "WK", "WT", "WR")
         }
-        self.numbers: dict[str, int] = {}
+        #: activities by name, whether they are still there or not
+        self.activities: dict[str, str] = {}
+        #: revisions of each workflow in order
+        self.revisions: dict[str, list[str]] = {}
+        self.numbers: dict[str, int] = {"": -1}
+        #: the number of a worker by its `order`
+        self.orders: dict[int, int] = {-1: -1}
         self.events: list[tuple[str, int]] = []
         self.history = History(self.decider.state)
         self._decide(c.CreateDefaults())
@@ -74,18 +66,33 @@ class Subject:
         if decided.commit is None or decided.commit.change_set is None:
             return
         change_set = decided.commit.change_set
+        for row in change_set.resources:
+            if row.sid.startswith("WA") and row.sid not in self.activities.values():
+                self.activities[row.friendly_name] = row.sid
+            if row.sid.startswith("WW"):
+                known = self.revisions.setdefault(row.sid, [])
+                known += [row.revision_sid] * (row.revision_sid not in known)
         for event in change_set.events:
             kind = event.sid[:2]
             if event.type.endswith(".created") and kind in self.sids:
                 self.numbers[event.sid] = len(self.sids[kind])
                 self.sids[kind].append(event.sid)
-            if kind in ("WT", "WR"):
+            if kind in TOLD:
                 self.events.append((event.type, self.numbers[event.sid]))
-        self.history.follow(change_set.resources)
+        for row in change_set.resources:
+            if isinstance(row, Worker):
+                self.orders[row.order] = self.numbers[row.sid]
+        self.history.follow(change_set.resources, change_set.deleted)
 
     def sid(self, kind: str, number: int) -> str:
         sids = self.sids[kind]
         return sids[number] if 0 <= number < len(sids) else f"{kind}{NOTHING:032x}"
+
+    def _text(self, text: str | None) -> str | None:
+        """Put sids in place of WK#n."""
+        if text is None:
+            return None
+        return re.sub(r"WK#(\d+)", lambda found: self.sid("WK", int(found[1])), text)
 
     # Steps: what the oracle calls by the same name
 
@@ -105,12 +112,118 @@ class Subject:
         self.history.state = state
         self._decide(c.Tick())
 
+    # Configuration
+
+    def update_workspace(
+        self,
+        prefers: str | None = None,
+        timeout_activity: str | None = None,
+        **changes: Any,
+    ) -> None:
+        self._decide(
+            c.UpdateWorkspace(
+                sid=self.workspace,
+                prioritize_queue_order=prefers,
+                timeout_activity=timeout_activity,
+                **changes,
+            )
+        )
+
     def create_activity(self, name: str, available: bool) -> None:
         self._decide(
             c.CreateActivity(
                 workspace_sid=self.workspace, friendly_name=name, available=available
             )
         )
+
+    def delete_activity(self, name: str) -> None:
+        sid = self.activities.get(name, f"WA{NOTHING:032x}")
+        self._decide(c.DeleteActivity(sid=sid))
+
+    def update_task_channel(self, channel: str, optimized: bool) -> None:
+        sid = next(
+            row.sid
+            for row in self.rows.values()
+            if row.sid.startswith("TC") and row.unique_name == channel
+        )
+        self._decide(c.UpdateTaskChannel(sid=sid, channel_optimized_routing=optimized))
+
+    def create_queue(self, **fields: Any) -> None:
+        self._decide(
+            c.CreateTaskQueue(
+                workspace_sid=self.workspace,
+                friendly_name=f"queue {len(self.sids['WQ'])}",
+                **_queue(fields),
+            )
+        )
+
+    def update_queue(self, queue: int, **changes: Any) -> None:
+        self._decide(c.UpdateTaskQueue(sid=self.sid("WQ", queue), **_queue(changes)))
+
+    def delete_queue(self, queue: int) -> None:
+        self._decide(c.DeleteTaskQueue(sid=self.sid("WQ", queue)))
+
+    def create_workflow(self, reservation_timeout: int, **plan: Any) -> None:
+        self._decide(
+            c.CreateWorkflow(
+                workspace_sid=self.workspace,
+                friendly_name=f"workflow {len(self.sids['WW'])}",
+                configuration=self._document(Plan(**plan)),
+                task_reservation_timeout_seconds=reservation_timeout,
+            )
+        )
+
+    def update_workflow(
+        self,
+        workflow: int,
+        reservation_timeout: int,
+        re_evaluate: bool = False,
+        **plan: Any,
+    ) -> None:
+        self._decide(
+            c.UpdateWorkflow(
+                sid=self.sid("WW", workflow),
+                configuration=self._document(Plan(**plan)),
+                task_reservation_timeout_seconds=reservation_timeout,
+                re_evaluate_tasks=re_evaluate,
+            )
+        )
+
+    def delete_workflow(self, workflow: int) -> None:
+        self._decide(c.DeleteWorkflow(sid=self.sid("WW", workflow)))
+
+    def _document(self, plan: Plan) -> str:
+        routing = {
+            "filters": [
+                {
+                    "expression": row["expression"],
+                    "targets": list(map(self._target, row["targets"])),
+                    "on_exhausted": self._exhaustion(row.get("on_exhausted")),
+                }
+                for row in plan.filters
+            ],
+            "default_filter": plan.default and self._target(plan.default),
+            "on_exhausted": self._exhaustion(plan.on_exhausted),
+        }
+        return json.dumps({"task_routing": routing})
+
+    def _exhaustion(self, action: str | int | None) -> Any:
+        if isinstance(action, int):
+            return {"action": "queue", "queue": self.sid("WQ", action)}
+        return action
+
+    def _target(self, target: dict[str, Any]) -> dict[str, Any]:
+        changed: dict[str, Any] = dict(target)
+        queue, known = changed["queue"], changed.pop("known", None)
+        changed["queue"] = None if queue is None else self.sid("WQ", queue)
+        if known:
+            changed[f"known_worker_{known[0]}"] = f"task.{known[1]}"
+        if "skip_if" in changed:
+            nothing = f"WA{NOTHING:032x}"
+            changed["skip_if"] = _PLACE.sub(
+                lambda found: self.activities.get(found[1], nothing), changed["skip_if"]
+            )
+        return changed
 
     def create_worker(self, activity: str, attributes: str) -> None:
         self._decide(
@@ -123,11 +236,16 @@ class Subject:
         )
 
     def update_worker(
-        self, worker: int, reject: bool = False, **changes: str | None
+        self,
+        worker: int,
+        reject: bool = False,
+        name: str | None = None,
+        **changes: str | None,
     ) -> None:
         self._decide(
             c.UpdateWorker(
                 sid=self.sid("WK", worker),
+                friendly_name=name,
                 reject_pending_reservations=reject,
                 **changes,
             )
@@ -149,93 +267,83 @@ class Subject:
             )
         )
 
-    def create_queue(self, expression: str) -> None:
-        self._decide(
-            c.CreateTaskQueue(
-                workspace_sid=self.workspace,
-                friendly_name=f"queue {len(self.sids['WQ'])}",
-                target_workers=expression,
-            )
-        )
+    def delete_worker(self, worker: int) -> None:
+        self._decide(c.DeleteWorker(sid=self.sid("WK", worker)))
 
-    def update_queue(self, queue: int, expression: str) -> None:
-        self._decide(
-            c.UpdateTaskQueue(sid=self.sid("WQ", queue), target_workers=expression)
-        )
+    # Work
 
-    def create_workflow(
-        self,
-        filters: list[tuple[str | None, list[dict[str, Any]]]],
-        default: dict[str, Any] | None,
-        reservation_timeout: int,
-    ) -> None:
-        self._decide(
-            c.CreateWorkflow(
-                workspace_sid=self.workspace,
-                friendly_name=f"workflow {len(self.sids['WW'])}",
-                configuration=self._document(filters, default),
-                task_reservation_timeout_seconds=reservation_timeout,
-            )
-        )
+    def create_task(self, **fields: Any) -> None:
+        self._decide(self._creation(**fields))
 
-    def update_workflow(
+    def create_tasks(self, tasks: list[dict[str, Any]]) -> None:
+        created = tuple(self._creation(**fields) for fields in tasks)
+        self._decide(c.BatchCreateTasks(tasks=created))
+
+    def _creation(
         self,
         workflow: int,
-        filters: list[tuple[str | None, list[dict[str, Any]]]],
-        default: dict[str, Any] | None,
-        reservation_timeout: int,
-    ) -> None:
-        self._decide(
-            c.UpdateWorkflow(
-                sid=self.sid("WW", workflow),
-                configuration=self._document(filters, default),
-                task_reservation_timeout_seconds=reservation_timeout,
-            )
+        channel: str,
+        attributes: str,
+        timeout: int,
+        start: int = 0,
+        routes: tuple[dict[str, Any], ...] = (),
+        **fields: Any,
+    ) -> c.CreateTask:
+        return c.CreateTask(
+            workspace_sid=self.workspace,
+            workflow_sid="" if workflow < 0 else self.sid("WW", workflow),
+            task_channel=channel,
+            attributes=self._text(attributes) or "",
+            timeout_seconds=timeout,
+            virtual_start_time=start,
+            routes=tuple(self._route(**link) for link in routes),
+            **fields,
         )
 
-    def _document(
+    def _route(
+        self, kind: str, number: int, wait: int = 0, ignore_capacity: bool = False
+    ) -> Route:
+        return Route(self.sid(_PREFIX[kind], number), wait, ignore_capacity)
+
+    def update_task(
         self,
-        filters: list[tuple[str | None, list[dict[str, Any]]]],
-        default: dict[str, Any] | None,
-    ) -> str:
-        routing = {
-            "filters": [
-                {"expression": expression, "targets": list(map(self._target, targets))}
-                for expression, targets in filters
-            ],
-            "default_filter": default and self._target(default),
-        }
-        return json.dumps({"task_routing": routing})
-
-    def _target(self, target: dict[str, Any]) -> dict[str, Any]:
-        queue = target["queue"]
-        return {**target, "queue": None if queue is None else self.sid("WQ", queue)}
-
-    def create_task(
-        self, workflow: int, channel: str, timeout: int, start: int = 0, **fields: Any
+        task: int,
+        attributes: str | None = None,
+        patch: dict[str, Any] | None = None,
+        priority: int | None = None,
+        channel: str | None = None,
+        start: int | None = None,
     ) -> None:
         self._decide(
-            c.CreateTask(
-                workspace_sid=self.workspace,
-                workflow_sid=self.sid("WW", workflow),
+            c.UpdateTask(
+                sid=self.sid("WT", task),
+                attributes=self._text(attributes),
+                attributes_patch=None if patch is None else json.dumps(patch),
+                priority=priority,
                 task_channel=channel,
-                timeout_seconds=timeout,
                 virtual_start_time=start,
-                **fields,
             )
         )
-
-    def update_task(self, task: int, priority: int) -> None:
-        self._decide(c.UpdateTask(sid=self.sid("WT", task), priority=priority))
 
     def cancel_task(self, task: int, reason: str = "") -> None:
         self._decide(c.CancelTask(sid=self.sid("WT", task), reason=reason))
 
+    def delete_task(self, task: int) -> None:
+        self._decide(c.DeleteTask(sid=self.sid("WT", task)))
+
     def wrap_task(self, task: int, reason: str = "") -> None:
         self._decide(c.WrapTask(sid=self.sid("WT", task), reason=reason))
 
-    def complete_task(self, task: int, reason: str = "") -> None:
-        self._decide(c.CompleteTask(sid=self.sid("WT", task), reason=reason))
+    def complete_task(
+        self, task: int, patch: dict[str, Any] | None = None, **fields: Any
+    ) -> None:
+        text = None if patch is None else json.dumps(patch)
+        sid = self.sid("WT", task)
+        self._decide(c.CompleteTask(sid=sid, attributes_patch=text, **fields))
+
+    def claim_task(self, task: int, worker: int) -> None:
+        worker_sid = self.sid("WK", worker)
+        self._decide(c.ClaimTask(sid=self.sid("WT", task), worker_sid=worker_sid))
 
     def accept(self, reservation: int) -> None:
         self._decide(c.AcceptReservation(sid=self.sid("WR", reservation)))
@@ -249,48 +357,12 @@ class Subject:
         self._decide(c.ShiftOffers(gap=gap, sids=sids))
 
 
-class History:
-    """What holds of reservations whatever the oracle says, checked per decision."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self._last: dict[str, str] = {}
-
-    def follow(self, touched: tuple[Row, ...]) -> None:
-        tasks: dict[str, None] = {}
-        for row in touched:
-            if isinstance(row, Reservation):
-                self._follow_reservation(row)
-                tasks[row.task_sid] = None
-            elif isinstance(row, Task):
-                tasks[row.sid] = None
-        for sid in tasks:
-            self._check_task(self.state.need(sid, Task))
-
-    def _follow_reservation(self, row: Reservation) -> None:
-        before = self._last.get(row.sid, "")
-        self._last[row.sid] = row.status
-        # There is no way back, so a reservation is accepted once at most.
-        assert before == row.status or (before, row.status) in PATHS, (
-            f"{row.sid} went from {before or 'nothing'} to {row.status}"
-        )
-        if before:
-            return
-        held = self.state.where(Reservation, "open_worker_sid", row.worker_sid)
-        load = sum(other.task_channel_sid == row.task_channel_sid for other in held)
-        channels = self.state.where(WorkerChannel, "worker_sid", row.worker_sid)
-        (channel,) = (
-            other
-            for other in channels
-            if other.task_channel_sid == row.task_channel_sid
-        )
-        assert load <= channel.configured_capacity, f"{row.sid} is one too many"
-
-    def _check_task(self, task: Task) -> None:
-        rows = self.state.where(Reservation, "task_sid", task.sid)
-        live = tuple(row.status.value for row in rows if row.status in HELD)
-        # At most one live reservation, so at most one of a worker.
-        expected = TASK_STATUS.get(live) if live else task.status
-        assert expected == task.status, f"{task.sid} is {task.status} with {live}"
-        finished = task.status in ("pending", "completed", "canceled")
-        assert live or finished, f"{task.sid} is {task.status} and nobody has it"
+def _queue(fields: dict[str, Any]) -> dict[str, Any]:
+    """Name the fields of a queue as the engine does."""
+    names = {
+        "expression": "target_workers",
+        "fan_out": "max_reserved_workers",
+        "order": "task_order",
+        "policies": "policies",
+    }
+    return {names[name]: value for name, value in fields.items()}

@@ -5,33 +5,39 @@ things are numbered in the order they came to be. So a failing tape can be print
 short and kept as a test. `python -m tests.property.tape` runs tapes by themselves.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, NamedTuple
 
 from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError
-from flexcore.domain.model import Reservation, Task, Worker, WorkerChannel
-from flexcore.engine.matching import Matching
-from tests.model import Model, Refused
+from flexcore.engine.routing.matching import Matching
+from tests.model import Model
+from tests.model_rows import Refused
+from tests.property.compared import SIDES, differ, key_events
 from tests.property.generator import Generator, Step
 from tests.property.subject import Subject
 
 STEPS = 50
 #: steps between two looks at what costs more: the matcher inside and its rebuilt twin
 LOOK_EVERY = 5
+#: deadlines that are waited for one by one at the end of a tape
+DRAIN_STEPS = 60
 #: exit status when the two sides differed, unlike that of a program that broke
 DIVERGED = 3
 
 
 class Tape(NamedTuple):
-    """What a run is made of; `assignments_max` stands in for the limit of that name."""
+    """What a run is made of; two of its fields stand in for the limits of their names."""
 
     seed: int
     assignments_max: int
     steps: list[Step]
+    re_evaluate_tasks: int = limits.RE_EVALUATE_TASKS
 
 
 class Divergence(Exception):
@@ -42,9 +48,12 @@ class Divergence(Exception):
         super().__init__(
             f"seed {tape.seed}, step {len(tape.steps)}: {found}\n"
             "As a regression test:\n"
-            f"    replay(Tape({tape.seed}, {tape.assignments_max}, [\n{steps}    ]))"
+            f"    replay(Tape({tape.seed}, {tape.assignments_max}, [\n{steps}    ],"
+            f" {tape.re_evaluate_tasks}))"
         )
         self.tape = tape
+        #: where they differ, of whatever row; a shorter tape has to fail the same way
+        self.kind = re.sub(r"^(\w+) \d+", r"\1", found.split(" is ", maxsplit=1)[0])
 
 
 class Pair:
@@ -54,8 +63,12 @@ class Pair:
         self.tape = tape
         self.look_every = look_every
         self.subject = Subject(tape.seed)
-        self.model = Model(self.subject.clock.now(), tape.assignments_max)
+        self.model = Model(
+            self.subject.clock.now(), tape.assignments_max, tape.re_evaluate_tasks
+        )
         self.refused: Counter[str] = Counter()
+        #: how often which type of event came
+        self.happened: Counter[str] = Counter()
 
     def apply(self, step: Step) -> None:
         """Take one step on both sides and compare; Divergence says what differs."""
@@ -91,12 +104,10 @@ class Pair:
         subject, model = self.subject, self.model
         differ("events", key_events(model.events), key_events(subject.events))
         differ("walk", sorted(model.events), sorted(subject.events))
+        self.happened.update(event for event, _ in model.events)
         model.events, subject.events = [], []
-        differ("tasks", self._expected_tasks(), self._found_tasks())
-        differ(
-            "reservations", self._expected_reservations(), self._found_reservations()
-        )
-        differ("workers", self._expected_workers(), self._found_workers())
+        for what, (expected, found) in SIDES.items():
+            differ(what, expected(model), found(subject))
         first = subject.decider.deadlines.first()
         differ("next deadline", [model.next_due()], [first[0] if first else 0])
 
@@ -108,131 +119,41 @@ class Pair:
         live, rebuilt = decider.matching.dump(), Matching.rebuilt(decider.state).dump()
         differ("rebuilt matcher", rebuilt, live)
 
-    def _expected_tasks(self) -> list[Any]:
-        return [
-            (
-                task.status,
-                task.queue,
-                task.step,
-                task.priority,
-                task.assignments,
-                task.reason,
-                task.deadline,
-                task.step_deadline,
-            )
-            for task in self.model.tasks
-        ]
-
-    def _found_tasks(self) -> list[Any]:
-        rows, numbers = self.subject.rows, self.subject.numbers
-        return [
-            (
-                row.status.value,
-                numbers[row.task_queue_sid],
-                (row.step_filter, row.step_target),
-                row.priority,
-                row.assignment_count,
-                row.reason,
-                row.deadline,
-                row.step_deadline,
-            )
-            for sid in self.subject.sids["WT"]
-            if isinstance(row := rows[sid], Task)
-        ]
-
-    def _expected_reservations(self) -> list[Any]:
-        return [
-            (row.task, row.worker, row.status, row.candidates, row.deadline)
-            for row in self.model.reservations
-        ]
-
-    def _found_reservations(self) -> list[Any]:
-        rows, numbers = self.subject.rows, self.subject.numbers
-        return [
-            (
-                numbers[row.task_sid],
-                numbers[row.worker_sid],
-                row.status.value,
-                row.candidates,
-                row.deadline,
-            )
-            for sid in self.subject.sids["WR"]
-            if isinstance(row := rows[sid], Reservation)
-        ]
-
-    def _expected_workers(self) -> list[Any]:
-        model = self.model
-        return [
-            (
-                worker.activity,
-                worker.last_offered,
-                {
-                    name: (
-                        0 if name in worker.closed else worker.capacity[name],
-                        model.occupied(number, name),
-                    )
-                    for name in model.channels
-                },
-            )
-            for number, worker in enumerate(model.workers)
-        ]
-
-    def _found_workers(self) -> list[Any]:
-        state, found = self.subject.decider.state, []
-        for sid in self.subject.sids["WK"]:
-            worker = state.need(sid, Worker)
-            channels = state.where(WorkerChannel, "worker_sid", sid)
-            room = {
-                channel.task_channel_unique_name: (
-                    channel.configured_capacity if channel.available else 0,
-                    self.subject.decider.matching.occupied(channel),
-                )
-                for channel in channels
-            }
-            activity = self.subject.rows[worker.activity_sid].friendly_name
-            offered = max(channel.last_offered for channel in channels)
-            found.append((activity, offered, room))
-        return found
-
     def drain(self) -> None:
-        """Let time run out: no deadline is left, and nothing waits that could go."""
-        while due := self.model.next_due():
-            self.apply(("pass_time", {"now": due}))
+        """Let time run out: no deadline is left, and nothing waits that could go.
+
+        Some tasks would be offered or repeat their workflow until their own end; after
+        a while that is waited for.
+        """
+        for turn in count():
+            due = self.model.next_due()
+            if turn > DRAIN_STEPS:
+                due = max(row.due() and row.end() for row in self.model.tasks)
+            if not due:
+                break
+            self.apply(("pass_time", {"now": max(due, self.model.now)}))
         self.apply(("restart", {}))
         self.look()
 
 
-def key_events(events: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Those whose order is promised."""
-    return [event for event in events if event[0].startswith(("task.", "reservation."))]
-
-
-def differ(what: str, expected: list[Any], found: list[Any]) -> None:
-    """Raise AssertionError that names the first entry at which two lists differ."""
-    if expected == found:
-        return
-    for number, pair in enumerate(zip(expected, found, strict=False)):
-        if pair[0] != pair[1]:
-            raise AssertionError(f"{what} {number} is {pair[1]}, not {pair[0]}")
-    raise AssertionError(f"{what}: {found}, not {expected}")
-
-
 @contextmanager
-def assignments_limited(most: int) -> Iterator[None]:
-    """Let a task be offered at most so often: the real limit is out of reach."""
-    before = limits.ASSIGNMENTS_MAX
-    limits.ASSIGNMENTS_MAX = most
+def limited(tape: Tape) -> Iterator[None]:
+    """Set the limits that are out of reach otherwise to those of a tape."""
+    before = limits.ASSIGNMENTS_MAX, limits.RE_EVALUATE_TASKS
+    limits.ASSIGNMENTS_MAX = tape.assignments_max
+    limits.RE_EVALUATE_TASKS = tape.re_evaluate_tasks
     try:
         yield
     finally:
-        limits.ASSIGNMENTS_MAX = before
+        limits.ASSIGNMENTS_MAX, limits.RE_EVALUATE_TASKS = before
 
 
 def run(seed: int, steps: int = STEPS) -> Pair:
     """Run the tape of a seed to the end of time; raises Divergence."""
     generator = Generator(seed)
-    pair = Pair(Tape(seed, generator.assignments_max, []))
-    with assignments_limited(generator.assignments_max):
+    limits_ = generator.assignments_max, generator.re_evaluate_tasks
+    pair = Pair(Tape(seed, limits_[0], [], limits_[1]))
+    with limited(pair.tape):
         for step in generator.opening():
             pair.apply(step)
         for _ in range(steps):
@@ -241,27 +162,32 @@ def run(seed: int, steps: int = STEPS) -> Pair:
     return pair
 
 
-def replay(tape: Tape) -> Pair:
+def replay(tape: Tape, *, drain: bool = True) -> Pair:
     """Run a tape that was printed, to the end of time; raises Divergence."""
     pair = Pair(tape._replace(steps=[]), look_every=1)
-    with assignments_limited(tape.assignments_max):
+    with limited(tape):
         for step in tape.steps:
             pair.apply(step)
-        pair.drain()
+        if drain:
+            pair.drain()
     return pair
 
 
 def shortened(divergence: Divergence) -> Divergence:
-    """Leave out every step without which the tape still fails."""
-    kept = 0
-    while kept < len(divergence.tape.steps):
-        tape, place = divergence.tape, len(divergence.tape.steps) - 1 - kept
-        try:
-            replay(tape._replace(steps=tape.steps[:place] + tape.steps[place + 1 :]))
-        except Divergence as shorter:
-            divergence = shorter
-        else:
-            kept += 1
+    """Leave out every step without which the tape still fails, many at once first."""
+    length = len(divergence.tape.steps) // 2
+    while length:
+        end = len(divergence.tape.steps)
+        while end > 0:
+            tape, start = divergence.tape, max(0, end - length)
+            steps = tape.steps[:start] + tape.steps[end:]
+            try:
+                replay(tape._replace(steps=steps), drain=False)
+            except Divergence as shorter:
+                if shorter.kind == divergence.kind:
+                    divergence = shorter
+            end = min(start, len(divergence.tape.steps))
+        length //= 2
     return divergence
 
 

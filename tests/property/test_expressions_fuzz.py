@@ -1,151 +1,64 @@
 """Expressions against random trees, a naive stack machine and garbage."""
 
 import operator
-import re
-from itertools import chain, product
+from itertools import chain, product, starmap
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flexcore.domain.expressions import (
-    Const,
     Context,
+    Dialect,
     Expression,
     ExpressionError,
-    Node,
-    Operation,
-    Path,
+    judgement_of,
     parse,
+    warnings_of,
+)
+from flexcore.domain.trees import Const, Node, Operation, Path
+from tests.property.trees import (
+    ATTRIBUTES,
+    BINARY,
+    CASES,
+    CHANNELS,
+    DIALECTS,
+    SCOPES,
+    constant_text,
+    text_of,
+    trees,
 )
 
-KEYS = ["a", "b", "skills", "in", "x-y", "", "wor ker", "back`tick", "worker", "task"]
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-2, 2),
-    st.integers(-(2**63), 2**63 - 1),
-    st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1e300]),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from(["", "a", "b", "ab", "it's", 'say "x"', "back\\slash", "é"]),
-    st.text(max_size=4),
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda below: (
-        st.lists(below, max_size=3)
-        | st.dictionaries(st.sampled_from(KEYS), below, max_size=3)
-    ),
-    max_leaves=6,
-)
-#: most paths start at one of these, so that they find something
-FREQUENT = ["a", "b", "skills"]
-ATTRIBUTES = st.fixed_dictionaries(
-    dict.fromkeys(FREQUENT, VALUES),
-    optional={key: VALUES for key in KEYS if key not in FREQUENT},
-)
 
-PATHS = st.builds(
-    lambda first, rest: Path((first, *rest)),
-    st.sampled_from(FREQUENT) | st.sampled_from(KEYS),
-    st.just([]) | st.lists(st.sampled_from(KEYS) | st.integers(0, 3), max_size=2),
-)
-OPERANDS = PATHS | st.builds(Const, SCALARS | st.lists(SCALARS, max_size=4).map(tuple))
-BINARY = {
-    "==": "==",
-    "!=": "!=",
-    "<": "<",
-    "<=": "<=",
-    ">": ">",
-    ">=": ">=",
-    "contains": "CONTAINS",
-    "not_contains": "NOT CONTAINS",
-    "has": "HAS",
-    "in": "IN",
-    "not_in": "NOT IN",
-}
-UNARY = {"is_null": "IS NULL", "is_not_null": "IS NOT NULL"}
-CONDITIONS = st.one_of(
-    PATHS,
-    st.builds(Const, st.booleans()),
-    st.builds(
-        lambda name, left, right: Operation(name, (left, right)),
-        st.sampled_from(sorted(BINARY)),
-        OPERANDS,
-        OPERANDS,
-    ),
-    st.builds(
-        lambda name, operand: Operation(name, (operand,)),
-        st.sampled_from(sorted(UNARY)),
-        OPERANDS,
-    ),
-)
-TREES = st.recursive(
-    CONDITIONS,
-    lambda below: (
-        st.builds(lambda operand: Operation("not", (operand,)), below)
-        | st.builds(
-            lambda name, left, right: Operation(name, (left, right)),
-            st.sampled_from(["and", "or"]),
-            below,
-            below,
-        )
-    ),
-    max_leaves=8,
-)
-CONTEXTS = st.sampled_from(list(Context))
+def spelled(name: str, dialect: Dialect) -> str:
+    """The instruction a negative operator stands for, by another table."""
+    mismatch, missing = dialect.type_mismatch, dialect.missing_array
+    if name == "not_in":
+        return {
+            "negate empty": "not_in",
+            "false false": "not_in_array",
+            "negate false": "not_in_known",
+            "false empty": "not_in_or_missing",
+        }[f"{mismatch} {missing}"]
+    if mismatch == "false":
+        return {"!=": "unequal", "not_contains": "lacks"}.get(name, name)
+    return name
 
 
-def text_of(node: Node, context: Context) -> str:
-    match node:
-        case Const():
-            return constant_text(node.value)
-        case Path():
-            return path_text(node.segments, context)
-        case Operation(operator=("and" | "or") as name):
-            left, right = (text_of(operand, context) for operand in node.operands)
-            return f"({left}) {name.upper()} ({right})"
-        case Operation(operator="not"):
-            return f"NOT ({text_of(node.operands[0], context)})"
-        case Operation(operator=name) if name in UNARY:
-            return f"{text_of(node.operands[0], context)} {UNARY[name]}"
-        case Operation(operator=name):
-            left, right = (text_of(operand, context) for operand in node.operands)
-            return f"{left} {BINARY[name]} {right}"
-
-
-def constant_text(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(constant_text, value))}]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
-    return {None: "null"}.get(value, str(value))
-
-
-def path_text(segments: tuple[str | int, ...], context: Context) -> str:
-    text = context.value
-    for segment in segments:
-        if isinstance(segment, int):
-            text += f"[{segment}]"
-        elif "`" in segment:
-            text += f"[{constant_text(segment)}]"
-        elif re.fullmatch(r"[a-z]+", segment):
-            text += f".{segment}"
-        else:
-            text += f".`{segment}`"
-    return text
-
-
-def postfix(node: Node, context: Context) -> list[tuple[object, ...]]:
+def postfix(node: Node, dialect: Dialect) -> list[tuple[object, ...]]:
     match node:
         case Const():
             return [("const", node.value)]
+        case Path(live=True):
+            _, channel, field = node.segments
+            if channel in CHANNELS:
+                return [("live", CHANNELS[channel], field)]
+            return [("const", None)]
         case Path():
-            return [("path", context.value, node.segments)]
+            return [("path", node.root, node.segments)]
         case Operation():
-            below = (postfix(operand, context) for operand in node.operands)
-            return [*chain.from_iterable(below), (node.operator,)]
+            below = (postfix(operand, dialect) for operand in node.operands)
+            return [*chain.from_iterable(below), (spelled(node.operator, dialect),)]
 
 
 # A second, naive reading of the semantics, sharing no code with the first.
@@ -178,6 +91,26 @@ NEGATIVE = {
     "not": "true",
 }
 
+NARROW = {
+    "unequal": lambda left, right: scalars(left, right) and apply("!=", left, right),
+    "lacks": lambda left, right: (
+        scalars(left, right) and apply("not_contains", left, right)
+    ),
+    "not_in_array": lambda left, right: (
+        type(right) in (list, tuple) and apply("not_in", left, right)
+    ),
+    "not_in_known": lambda left, right: (
+        right is not None and apply("not_in", left, right)
+    ),
+    "not_in_or_missing": lambda left, right: (
+        type(right) in (list, tuple, type(None)) and apply("not_in", left, right)
+    ),
+}
+
+
+def scalars(*values: object) -> bool:
+    return not any(isinstance(value, list | tuple | dict) for value in values)
+
 
 def type_of(value: object) -> object:
     # What is no scalar is of a type of its own, and so equal to nothing.
@@ -191,16 +124,22 @@ def ordered(order: object, left: object, right: object) -> bool:
 def apply(name: str, *operands: object) -> bool:
     if name in NEGATIVE:
         return not apply(NEGATIVE[name], *operands)
+    if name in NARROW:
+        return NARROW[name](*operands)
     return POSITIVE[name](*operands)
 
 
-def run(program: tuple[tuple[object, ...], ...], attributes: object) -> bool:
+def run(program: tuple[tuple[object, ...], ...], scope: dict) -> bool:
     stack: list[object] = []
     for name, *arguments in program:
         if name == "const":
             stack.append(arguments[0])
         elif name == "path":
-            stack.append(look_up(attributes, arguments[1]))
+            stack.append(look_up(scope[arguments[0]], arguments[1]))
+        elif name == "live":
+            channel = sorted(CHANNELS, key=CHANNELS.get)[arguments[0]]
+            path = ("channel", channel, arguments[1])
+            stack.append(look_up(scope["worker"], path))
         elif name in ("not", "is_null", "is_not_null"):
             stack.append(apply(name, stack.pop()))
         else:
@@ -208,6 +147,13 @@ def run(program: tuple[tuple[object, ...], ...], attributes: object) -> bool:
             stack.append(apply(name, stack.pop(), right))
     assert len(stack) == bool(program)
     return bool(program) and stack[0] is True
+
+
+def evaluated(expression: Expression, scope: dict) -> bool:
+    if expression.context is Context.PAIR:
+        return expression.evaluate_pair(scope["task"], scope["worker"])
+    root = "workers" if expression.context is Context.SKIP else expression.context.value
+    return expression.evaluate(scope[root])
 
 
 def look_up(value: object, segments: tuple[str | int, ...]) -> object:
@@ -222,44 +168,104 @@ def look_up(value: object, segments: tuple[str | int, ...]) -> object:
     return value
 
 
-@settings(max_examples=300, deadline=None)
-@given(TREES, CONTEXTS)
-def test_a_printed_tree_parses_to_its_own_program(node: Node, context: Context) -> None:
-    program = parse(text_of(node, context), context).program()
+@settings(max_examples=100, deadline=None)
+@given(CASES, DIALECTS)
+def test_a_printed_tree_parses_to_its_own_program(
+    case: tuple[Context, Node], dialect: Dialect
+) -> None:
+    context, node = case
+    program = parse(text_of(node), context, dialect=dialect).program(CHANNELS)
 
     # repr, since 1 == 1.0 == True.
-    assert repr(list(program)) == repr(postfix(node, context))
+    assert repr(list(program)) == repr(postfix(node, dialect))
 
 
-@settings(max_examples=500, deadline=None)
-@given(TREES, ATTRIBUTES)
-def test_the_program_agrees_with_the_tree(node: Node, attributes: dict) -> None:
-    expression = parse(text_of(node, Context.WORKER), Context.WORKER)
+@settings(max_examples=150, deadline=None)
+@given(CASES, DIALECTS, SCOPES)
+def test_the_program_agrees_with_the_tree(
+    case: tuple[Context, Node], dialect: Dialect, scope: dict
+) -> None:
+    context, node = case
+    expression = parse(text_of(node), context, dialect=dialect)
+    program = expression.program({"voice": 0, "chat": 1})
+    # A channel without a number is one nobody has.
+    scope["worker"]["channel"].pop("fax", None)
 
-    assert expression.evaluate(attributes) is run(expression.program(), attributes)
+    assert evaluated(expression, scope) is run(program, scope)
 
 
 CLOSE = [None, False, True, 0, 1, 1.0, -1.5, "", "a", "ab", "1", "B", [], ["a"]]
 CLOSE += [[1, None], ["ab", 1.0, True], {}, {"a": 1}]
+EVERY_DIALECT = list(starmap(Dialect, product(["negate", "false"], ["empty", "false"])))
 
 
 @pytest.mark.parametrize("name", sorted(BINARY))
-def test_the_program_agrees_with_the_tree_on_close_values(name: str) -> None:
-    expression = parse(f"a {BINARY[name]} b", Context.TASK)
+@pytest.mark.parametrize("dialect", EVERY_DIALECT)
+def test_the_program_agrees_with_the_tree_on_close_values(
+    name: str, dialect: Dialect
+) -> None:
+    expression = parse(f"a {BINARY[name]} b", Context.TASK, dialect=dialect)
 
     for left, right in product(CLOSE, CLOSE):
-        expected = run(expression.program(), {"a": left, "b": right})
-        assert expression.evaluate({"a": left, "b": right}) is expected
+        values = {"a": left, "b": right}
+        expected = run(expression.program(), {"task": values})
+        assert expression.evaluate(values) is expected
 
 
-@settings(max_examples=200, deadline=None)
-@given(TREES, ATTRIBUTES)
+@settings(max_examples=100, deadline=None)
+@given(trees(Context.TASK), ATTRIBUTES)
 def test_only_the_listed_paths_matter(node: Node, attributes: dict) -> None:
-    expression = parse(text_of(node, Context.TASK), Context.TASK)
-    read = {path[0] for path in expression.paths}
+    expression = parse(text_of(node), Context.TASK)
+    read = {path[0] for _, path in expression.paths}
 
     kept = {key: value for key, value in attributes.items() if key in read}
     assert expression.evaluate(kept) is expression.evaluate(attributes)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CASES, DIALECTS, SCOPES)
+def test_an_expression_holds_when_all_its_conjuncts_do(
+    case: tuple[Context, Node], dialect: Dialect, scope: dict
+) -> None:
+    context, node = case
+    expression = parse(text_of(node), context, dialect=dialect)
+    conjuncts = expression.conjuncts()
+
+    every = all(evaluated(conjunct, scope) for conjunct in conjuncts)
+    assert evaluated(expression, scope) is every
+    assert all(conjunct.text in expression.text for conjunct in conjuncts)
+    assert all(conjunct.conjuncts() == (conjunct,) for conjunct in conjuncts)
+
+
+@settings(max_examples=150, deadline=None)
+@given(CASES, DIALECTS, SCOPES)
+def test_what_is_called_constant_is_that_for_every_value(
+    case: tuple[Context, Node], dialect: Dialect, scope: dict
+) -> None:
+    context, node = case
+    expression = parse(text_of(node), context, dialect=dialect)
+    found = judgement_of(expression).constant
+
+    assert found is None or evaluated(expression, scope) is found
+    if found is not None:
+        wanted = f"always {str(found).lower()}: {expression.text}"
+        assert warnings_of(expression)[0] == wanted
+
+
+@pytest.mark.parametrize("name", sorted(BINARY))
+@pytest.mark.parametrize("dialect", EVERY_DIALECT)
+def test_a_comparison_is_called_constant_exactly_when_no_close_value_changes_it(
+    name: str, dialect: Dialect
+) -> None:
+    """`CLOSE` and its scalars in arrays hold a value for every way to differ."""
+    values = CLOSE + [[value] for value in CLOSE] + ["\0", 2, -10, 10, "zz", "aB"]
+    for beside in [value for value in CLOSE if not isinstance(value, dict)]:
+        written = constant_text(tuple(beside) if isinstance(beside, list) else beside)
+        for text in (f"a {BINARY[name]} {written}", f"{written} {BINARY[name]} a"):
+            expression = parse(text, Context.TASK, dialect=dialect)
+            found = {expression.evaluate({"a": value}) for value in values}
+            expected = found.pop() if len(found) == 1 else None
+            assert judgement_of(expression).constant is expected, text
 
 
 def attempt(text: str, context: Context) -> Expression | ExpressionError:
@@ -270,6 +276,7 @@ def attempt(text: str, context: Context) -> Expression | ExpressionError:
 
 
 TOKENS = [
+    *["worker.a", "task.b", "workers.available", "worker.channel.chat.assigned_tasks"],
     *["a", "worker", ".", "[", "]", "(", ")", ",", "`", "`x`", "'", '"', "'s'", "\\"],
     *["==", "=", "!=", "<", ">=", "AND", "or", "NOT", "in", "HAS", "CONTAINS", "is"],
     *["NULL", "true", "0", "-1", "1.5", "1e9", "9" * 30, "1e999", "\x00", "-", "é"],
@@ -285,7 +292,7 @@ TOKENS = [
         st.sampled_from(TOKENS).map(lambda token: token * 3000),
         st.sampled_from(TOKENS).map(lambda token: f"{token} " * 1500),
     ),
-    CONTEXTS,
+    st.sampled_from(list(Context)),
 )
 def test_garbage_is_an_expression_or_an_expression_error(
     text: str, context: Context
@@ -295,7 +302,9 @@ def test_garbage_is_an_expression_or_an_expression_error(
     if isinstance(found, ExpressionError):
         assert 1 <= found.position <= len(text) + 1
     else:
-        assert found.evaluate({}) is run(found.program(), {})
+        scope: dict = {"worker": {}, "task": {}, "workers": {}}
+        assert evaluated(found, scope) is run(found.program(), scope)
+        warnings_of(found)
 
 
 @pytest.mark.parametrize(

@@ -171,13 +171,15 @@ async def customer_street(walk: Walk) -> None:
     """From a first message to the second conversation, with two agents and receipts."""
     sender = await _configure(walk)
     await walk.hire("alice")
+    await walk.hire("bob")
+    # Alice has been there longer; from then on it is bob who has been idle longer.
+    await walk.wait(1)
     await _receive(walk, sender, "SM1")
     (conversation,) = await walk.rows(Conversation)
     (interaction,) = await walk.rows(Interaction)
     reservation = await walk.offer("alice")
     await walk.step(c.AcceptReservation(sid=reservation.sid))
     await _answer(walk, sender, conversation.sid)
-    await walk.hire("bob")
     await walk.step(c.CreateInvite(interaction_sid=interaction.sid))
     await walk.step(c.AcceptReservation(sid=(await walk.offer("bob")).sid))
     await walk.step(

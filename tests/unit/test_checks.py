@@ -85,7 +85,7 @@ DAMAGE = (
     ("DELETE FROM receipt", "is for receipt DY"),
     ("DELETE FROM sender", "is for sender XE"),
     ("DELETE FROM task WHERE status = 'completed'", "not in its table"),
-    ("DELETE FROM task WHERE status = 'assigned'", "is not open"),
+    ("DELETE FROM task WHERE status = 'assigned'", "not in its table"),
     ("DELETE FROM invite", "not in its table"),
     ("UPDATE account_state SET head_sequence = head_sequence + 1", "the log ends at"),
     ("UPDATE account_state SET watermark = 1", "the watermark 1 is below"),

@@ -10,6 +10,7 @@ import pytest
 
 from flexcore.domain import model
 from flexcore.domain.log import Cause, ChangeSet, Event
+from flexcore.domain.semantics import POLICIES, Semantics, resolved
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine.commands import Answer
 from flexcore.services.convert import seconds_to_proto, time_from_proto, time_to_proto
@@ -18,17 +19,25 @@ from flexcore.services.convert_event import (
     conversation_events,
     worker_events,
 )
+from flexcore.services.convert_policy import policies_from_proto, policies_to_proto
 from flexcore.services.convert_rows import TO_PROTO, answer_to_proto
-from flexcore.v1 import event_pb2, routing_pb2, routing_service_pb2
+from flexcore.services.convert_workspace import add_load
+from flexcore.v1 import (
+    event_pb2,
+    policy_pb2,
+    routing_pb2,
+    routing_service_pb2,
+    rules_pb2,
+)
 from tests.factories import KINDS, TASK, TIME, WORKER, make_row, make_sid
 
 #: fields of rows that are the engine's own business
 INSIDE = {
     "epoch",
     "order",
-    "step_filter",
-    "step_target",
-    "step_deadline",
+    "skip_pending",
+    "cursor",
+    "re_evaluate_time",
     "sealed_secret",
     "sealed_auth_token",
     "endpoint_id",
@@ -38,7 +47,25 @@ RENAMED = {
     "timeout_seconds": "timeout",
     "task_reservation_timeout_seconds": "task_reservation_timeout",
     "last_offered": "last_offered_time",
+    "last_released": "last_released_time",
+    "wait_seconds": "wait",
+    "step_filter": "step",
+    "step_target": "step",
+    "step_start": "step",
+    "step_deadline": "step",
+    "routes": "routing_targets",
+    "route": "routing_target_index",
 }
+#: what a field that is not any text, by name, may hold
+WORDS = {
+    "type": "agent",
+    "auto_creation": "interaction",
+    "task_order": "LIFO",
+    "prioritize_queue_order": "LIFO",
+    "policies": {"worker_order": "round_robin", "refusal_limit": 7},
+}
+#: fields that are not the row's: told beside it where they are known
+BESIDE = {"assigned_tasks", "available_capacity_percentage", "age"}
 
 
 def filled(kind: type[model.Row]) -> model.Row:
@@ -52,18 +79,17 @@ def filled(kind: type[model.Row]) -> model.Row:
 
 
 def value(hint: Any, name: str) -> object:
-    if name == "type":
-        return "agent"
-    if name == "auto_creation":
-        return "interaction"
+    if name in WORDS:
+        return WORDS[name]
+    if isinstance(hint, types.UnionType):
+        hint = next(each for each in typing.get_args(hint) if each is not type(None))
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return next(iter(hint))
-    if hint is model.Media or hint is model.ReceiptEntry:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         inner = typing.get_type_hints(hint)
         return hint(**{key: value(each, key) for key, each in inner.items()})
     if typing.get_origin(hint) is tuple:
         return (value(typing.get_args(hint)[0], name),)
-    assert not isinstance(hint, types.UnionType)
     return {str: f"the {name}", int: TIME + len(name), bool: True, bytes: b"sealed"}[
         hint
     ]
@@ -72,8 +98,13 @@ def value(hint: Any, name: str) -> object:
 def small(row: model.Row) -> model.Row:
     """Give 32-bit fields a value that fits."""
     names = {"priority", "error_code", "candidates", "assignment_count"}
-    names |= {"configured_capacity"}
-    return row.evolve(**{n: 7 for n in names if hasattr(row, n)})
+    names |= {"configured_capacity", "max_reserved_workers", "missed_offers", "number"}
+    names |= {"step_filter", "step_target", "route", "re_evaluate_left"}
+    changes: dict[str, object] = {n: 7 for n in names if hasattr(row, n)}
+    if isinstance(row, model.Task):
+        changes["routes"] = (model.Route(make_sid("WK", 1), 7, True),)
+        changes["refusals"] = (model.Refusal(WORKER, 7, True, TIME),)
+    return row.evolve(**changes)
 
 
 @pytest.mark.parametrize("kind", TO_PROTO, ids=lambda kind: kind.__name__)
@@ -85,7 +116,7 @@ def test_no_field_of_a_resource_is_left_out(kind: type[model.Row]) -> None:
     message = TO_PROTO[kind](row)
     shown = {field.name for field, _ in message.ListFields()}
 
-    assert {field.name for field in message.DESCRIPTOR.fields} == shown
+    assert {field.name for field in message.DESCRIPTOR.fields} - BESIDE == shown
     known = {field.name for field in msgspec.structs.fields(kind)} - INSIDE
     assert {RENAMED.get(name, name) for name in known} <= shown
 
@@ -99,7 +130,9 @@ def test_texts_numbers_and_times_are_those_of_the_row(kind: type[model.Row]) -> 
         if name in INSIDE or name in RENAMED or name == "timeline":
             continue
         expected, found = getattr(row, name), getattr(message, name)
-        if isinstance(expected, enum.Enum):
+        if name in ("task_order", "prioritize_queue_order"):
+            assert found == policy_pb2.TASK_ORDER_LIFO
+        elif isinstance(expected, enum.Enum):
             enum_type = message.DESCRIPTOR.fields_by_name[name].enum_type
             word = enum_type.values_by_number[found].name
             assert word.endswith(f"_{expected.name}")
@@ -125,6 +158,99 @@ def test_a_sender_shows_the_urls_its_carrier_calls() -> None:
 
     assert sender.inbound_url == f"https://desk.example.org/inbound/twilio/{'e' * 32}"
     assert sender.status_url == sender.inbound_url + "/status"
+
+
+@pytest.mark.parametrize("semantics", Semantics)
+def test_every_policy_is_the_same_there_and_back(semantics: Semantics) -> None:
+    values = msgspec.structs.asdict(resolved(semantics))
+    message = policies_to_proto(values)
+
+    assert {field.name for field in message.DESCRIPTOR.fields} == POLICIES.keys()
+    assert policies_from_proto(message) == values
+    assert policies_from_proto(policies_to_proto({})) == {}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_may_have_the_values_the_table_allows(name: str) -> None:
+    field = policy_pb2.Policies.DESCRIPTOR.fields_by_name[name]
+    policy = POLICIES[name]
+
+    if field.enum_type:
+        words = [each.name for each in field.enum_type.values if each.number]
+        prefix = f"{name}_".upper()
+        shown = {word.removeprefix(prefix).lower() for word in words}
+        assert shown == set(policy.words)
+    elif policy.range is not None:
+        rules = field.GetOptions().Extensions[rules_pb2.rules]
+        assert (rules.min, rules.max) == policy.range
+    else:
+        assert field.cpp_type == field.CPPTYPE_BOOL
+
+
+def test_a_workspace_shows_what_is_set_and_what_follows() -> None:
+    row = make_row(model.Workspace, policies={"refusal_limit": 7})
+    shown = TO_PROTO[model.Workspace](row)
+
+    assert policies_from_proto(shown.policies) == {"refusal_limit": 7}
+    assert shown.effective_policies.refusal_limit == 7
+    assert shown.effective_policies.wrap_limit_seconds == 3_600
+
+
+@pytest.mark.parametrize(
+    ("statuses", "capacity", "assigned", "left"),
+    [
+        ("", 3, 0, 100),
+        ("pending wrapping", 3, 0, 33),
+        ("accepted accepted", 3, 2, 33),
+        ("accepted rejected", 1, 1, 0),
+        ("accepted accepted", 1, 2, 0),
+        ("", 0, 0, 0),
+        ("accepted", 0, 1, 0),
+    ],
+)
+def test_a_worker_channel_tells_what_it_holds(
+    statuses: str, capacity: int, assigned: int, left: int
+) -> None:
+    channel = make_row(model.WorkerChannel, configured_capacity=capacity)
+    held = [
+        make_row(model.Reservation, status=ReservationStatus(status))
+        for status in statuses.split()
+    ]
+    elsewhere = make_row(
+        model.Reservation,
+        status=ReservationStatus.ACCEPTED,
+        task_channel_sid=make_sid("TC", 2),
+    )
+    shown = TO_PROTO[model.WorkerChannel](channel)
+    assert not shown.HasField("assigned_tasks")
+
+    add_load([shown], [*held, elsewhere])
+    assert shown.assigned_tasks == assigned
+    assert shown.available_capacity_percentage == left
+
+
+def test_a_task_has_an_age_when_it_is_told_of() -> None:
+    task = make_row(model.Task)
+    second = 1_000_000
+    answer = Answer(17, (task,), time=TIME + 61 * second + 999_999)
+
+    told = answer_to_proto(routing_service_pb2.CreateTaskResponse(), answer)
+    assert told.task.age.seconds == 61
+    assert told.task.age.nanos == 0
+    change_set = make_change_set([("task.created", task)])
+    shown = change_set_to_proto(change_set)
+    assert shown is not None
+    assert shown.resources[0].task.HasField("age")
+    assert not TO_PROTO[model.Task](task).HasField("age")
+
+
+def test_a_task_is_at_one_of_its_routing_targets_or_at_none() -> None:
+    task = make_row(model.Task, routes=(model.Route(WORKER, 0, True),), route=0)
+
+    assert TO_PROTO[model.Task](task).routing_target_index == 0
+    assert TO_PROTO[model.Task](task).HasField("routing_target_index")
+    nowhere = TO_PROTO[model.Task](task.evolve(route=-1))
+    assert not nowhere.HasField("routing_target_index")
 
 
 def test_times_keep_their_microseconds() -> None:

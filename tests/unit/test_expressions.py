@@ -198,7 +198,9 @@ def test_error_is_an_invalid_argument_under_the_given_field() -> None:
         ("a == 'x", "string is not closed at character 6"),
         ("`a == 1", "name is not closed at character 1"),
         (r"a == 'x\n'", "unknown escape at character 8"),
-        ("customer-value == 1", "hyphen in a name without backticks at character 9"),
+        ("customer-value == 1", "(`customer-value`) at character 9"),
+        ("a.b-2 == 1", "hyphen in a name without backticks (`b-2`) at character 4"),
+        ("a -2 == 1", "unexpected -2 at character 3"),
         ("a == 12x", "malformed number at character 6"),
         ("a == - 1", "malformed number at character 6"),
         ("a == 9223372036854775808", "integer of more than 64 bits at character 6"),
@@ -255,7 +257,7 @@ def test_program_is_postfix_with_the_root_of_its_context() -> None:
 def test_paths_are_listed_once_in_order_of_appearance() -> None:
     expression = parse("b.c == 1 AND worker.a HAS b.c OR a", Context.WORKER)
 
-    assert expression.paths == (("b", "c"), ("a",))
+    assert expression.paths == (("worker", ("b", "c")), ("worker", ("a",)))
 
 
 def test_every_operator_has_its_instruction() -> None:

@@ -290,6 +290,8 @@ async def test_second_agent_may_leave_while_the_first_one_stays(desk: Desk) -> N
     await desk.submit(c.AcceptReservation(sid=desk.offer(alice).sid))
     (interaction,) = desk.all(Interaction)
     bob = await desk.hire("bob")
+    # Who talks is no candidate: with equal clocks the older worker would be.
+    await desk.submit(c.UpdateWorker(sid=alice.sid, activity="Unavailable"))
     await desk.submit(c.CreateInvite(interaction_sid=interaction.sid))
     second = desk.offer(bob)
     await desk.submit(c.AcceptReservation(sid=second.sid))

@@ -9,11 +9,11 @@ from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import ResourceExhausted
 from flexcore.domain.log import ChangeSet, encode_change_set
-from flexcore.domain.model import Reservation, Task, TaskQueue
+from flexcore.domain.model import Activity, Reservation, Task, TaskQueue
 from flexcore.engine import commands as c
 from flexcore.engine.account import Account
 from flexcore.engine.decider import OFFERS_PER_DECISION
-from flexcore.engine.matching import Matching
+from flexcore.engine.routing.matching import Matching
 from tests.engines import Running
 
 PEOPLE = OFFERS_PER_DECISION * 2 + 10
@@ -102,3 +102,44 @@ async def test_change_of_too_many_resources_is_refused_and_changes_nothing(
             c.CreateTaskChannel(workspace_sid="", unique_name="fax", friendly_name="")
         )
     assert (account.state.sequence, len(account.state.rows)) == before
+
+
+async def test_matcher_knows_when_the_worker_of_a_deleted_task_was_released(
+    running: Running, clock: VirtualClock
+) -> None:
+    account = running.engine.accounts()[running.principal.account_sid]
+    await running.submit(
+        c.CreateWorker(workspace_sid="", friendly_name="ada", activity="Available")
+    )
+    await running.submit(c.CreateTask())
+    clock.advance(limits.SECOND)
+    (task,) = account.state.of_kind(Task)
+    await running.submit(c.DeleteTask(sid=task.sid))
+
+    live = account.decider.matching
+    assert live.dump() == Matching.rebuilt(account.state).dump()
+
+
+async def test_renamed_activity_brings_its_workers_into_the_queues_that_read_its_name(
+    running: Running,
+) -> None:
+    account = running.engine.accounts()[running.principal.account_sid]
+    (queue,) = account.state.of_kind(TaskQueue)
+    on_duty = c.UpdateTaskQueue(
+        sid=queue.sid, target_workers="activity_name == 'On duty'"
+    )
+    await running.submit(on_duty)
+    await running.submit(
+        c.CreateWorker(workspace_sid="", friendly_name="ada", activity="Available")
+    )
+    await running.submit(c.CreateTask())
+    (available,) = (
+        row
+        for row in account.state.of_kind(Activity)
+        if row.friendly_name == "Available"
+    )
+    before = list(account.state.of_kind(Reservation))
+    await running.submit(c.UpdateActivity(sid=available.sid, friendly_name="On duty"))
+
+    assert before == []
+    assert len(list(account.state.of_kind(Reservation))) == 1

@@ -9,11 +9,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from flexcore.domain.log import encode_row
 from flexcore.store import migrations
 from flexcore.store.folder import DataFolderError
 from flexcore.store.migrations import Migration, migrate
 from flexcore.store.sqlite import SqliteStore
-from tests.factories import ACCOUNT, make_commit, make_task
+from tests.factories import ACCOUNT, make_commit, make_task, make_worker
 
 STEPS = [
     Migration(1, "start", "CREATE TABLE one (a INTEGER); CREATE INDEX i ON one (a);"),
@@ -227,3 +228,28 @@ def test_connections_that_read_cannot_write(tmp_path: Path) -> None:
     store.close()
 
     assert read_only == [True, True]
+
+
+def test_rows_that_are_there_get_the_columns_a_migration_adds(tmp_path: Path) -> None:
+    """A list orders and filters by them; what was written before must be found too."""
+    steps = migrations.load()
+    connection = apsw.Connection(str(tmp_path / "old.db"))
+    migrate(connection, steps[:1], "data")
+    task = make_task(priority=7)
+    worker = make_worker(friendly_name="Ada", activity_time=9)
+    connection.execute(
+        "INSERT INTO task VALUES ('AC1', ?, 1, 2, 'WS1', 'WW1', 'WQ1', 'pending', '', ?)",
+        (task.sid, encode_row(task)),
+    )
+    connection.execute(
+        "INSERT INTO worker VALUES ('AC1', ?, 1, 2, 'WS1', 'WA1', ?)",
+        (worker.sid, encode_row(worker)),
+    )
+    migrate(connection, steps, "data")
+
+    assert connection.execute(
+        "SELECT priority, virtual_start_time FROM task"
+    ).fetchall() == [(7, task.virtual_start_time)]
+    assert connection.execute(
+        "SELECT activity_time, folded_name FROM worker"
+    ).fetchall() == [(9, "ada")]

@@ -16,7 +16,7 @@ from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import FailedPrecondition, Unavailable
 from flexcore.domain.ids import Ids
 from flexcore.domain.limits import DAY
-from flexcore.domain.model import Media
+from flexcore.domain.parts import Media
 from flexcore.phone import RETRY_SECONDS, Carrier
 
 ACCOUNT = "AC" + "1" * 32

@@ -13,8 +13,12 @@ from flexcore.v1 import (
     conversation_pb2,
     conversation_service_pb2,
     event_service_pb2,
+    policy_pb2,
+    routing_pb2,
     routing_service_pb2,
-    workspace_service_pb2,
+    worker_requests_pb2,
+    workflow_requests_pb2,
+    workspace_requests_pb2,
 )
 from tests.factories import make_sid
 
@@ -23,7 +27,7 @@ RULES = Rules(method.input_type for each in SERVICES for method in each.methods)
 CreateTask = routing_service_pb2.CreateTaskRequest
 UpdateTask = routing_service_pb2.UpdateTaskRequest
 ListTasks = routing_service_pb2.ListTasksRequest
-CreateWorkflow = workspace_service_pb2.CreateWorkflowRequest
+CreateWorkflow = workflow_requests_pb2.CreateWorkflowRequest
 SendMessage = conversation_service_pb2.SendMessageRequest
 Media = conversation_pb2.Media
 
@@ -136,7 +140,42 @@ def test_a_time_lies_within_its_range(time: Timestamp) -> None:
 
 
 def test_an_undeclared_enum_value_is_refused() -> None:
-    assert refused(ListTasks(status=99)) == {"status": "99 is not a known value"}  # type: ignore[arg-type]
+    request = ListTasks(statuses=[1, 99])  # type: ignore[list-item]
+
+    assert refused(request) == {"statuses[1]": "99 is not a known value"}
+
+
+def test_an_unspecified_value_is_none_of_several() -> None:
+    request = ListTasks(statuses=[0])  # type: ignore[list-item]
+
+    assert refused(request) == {"statuses[0]": "0 is not a known value"}
+
+
+def test_what_is_wrong_in_a_message_is_named_by_its_path() -> None:
+    create = workspace_requests_pb2.CreateWorkspaceRequest
+    bad = policy_pb2.Policies(refusal_limit=0, wrap_limit_seconds=86_401)
+
+    assert refused(create(friendly_name="a", policies=bad)) == {
+        "policies.refusal_limit": "0 is below 1",
+        "policies.wrap_limit_seconds": "86401 is above 86400",
+    }
+    fine = policy_pb2.Policies(refusal_limit=1, wrap_limit_seconds=0)
+    assert refused(create(friendly_name="a", policies=fine)) == {}
+
+
+def test_what_is_wrong_in_one_of_many_is_named_by_its_path() -> None:
+    batch = routing_service_pb2.BatchCreateTasksRequest
+    target = routing_pb2.RoutingTarget(sid="WT1")
+    tasks = [
+        routing_service_pb2.NewTask(),
+        routing_service_pb2.NewTask(priority=-1, routing_targets=[target]),
+    ]
+    found = refused(batch(tasks=tasks))
+
+    assert found.keys() == {"tasks[1].priority", "tasks[1].routing_targets[0].sid"}
+    assert refused(batch()) == {"tasks": "must be given"}
+    many = batch(tasks=[tasks[0]] * 201)
+    assert refused(many) == {"tasks": "201 items, at most 200 are allowed"}
 
 
 def test_a_negative_page_size_is_refused_and_a_huge_one_is_not() -> None:
@@ -192,7 +231,7 @@ def test_repeated_strings_are_checked_one_by_one() -> None:
 
 
 def test_an_optional_field_is_judged_when_it_is_given() -> None:
-    update = workspace_service_pb2.UpdateWorkerRequest
+    update = worker_requests_pb2.UpdateWorkerRequest
     sid = make_sid("WK", 1)
 
     assert refused(update(sid=sid)) == {}
@@ -206,7 +245,7 @@ def test_an_optional_field_is_judged_when_it_is_given() -> None:
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x00", "\x1b[31m", "a\u2028b"])
 def test_a_line_has_no_control_characters(name: str) -> None:
-    create = workspace_service_pb2.CreateWorkspaceRequest
+    create = workspace_requests_pb2.CreateWorkspaceRequest
 
     assert refused(create(friendly_name=name)).keys() == {"friendly_name"}
 
@@ -214,7 +253,7 @@ def test_a_line_has_no_control_characters(name: str) -> None:
 @pytest.mark.parametrize("name", ["Zoë", "علي", "👩‍💻", "a  b"])
 def test_a_line_takes_any_script(name: str) -> None:
     assert (
-        refused(workspace_service_pb2.CreateWorkspaceRequest(friendly_name=name)) == {}
+        refused(workspace_requests_pb2.CreateWorkspaceRequest(friendly_name=name)) == {}
     )
 
 

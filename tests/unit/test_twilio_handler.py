@@ -17,7 +17,7 @@ from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import InvalidArgument, Unauthenticated
 from flexcore.domain.ids import Ids
-from flexcore.domain.model import Media
+from flexcore.domain.parts import Media
 from flexcore.domain.states import ReceiptStatus
 from flexcore.engine.commands import Principal, ReceiveMessage
 from flexcore.engine.port import (

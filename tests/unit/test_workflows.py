@@ -1,4 +1,4 @@
-"""Facts about workflow documents and the walk through them."""
+"""Facts about workflow documents."""
 
 import json
 
@@ -7,32 +7,16 @@ import pytest
 from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject
 from flexcore.domain.errors import InvalidArgument, Reason
+from flexcore.domain.expressions import Context, Dialect, parse, parse_order
 from flexcore.domain.workflows import (
-    DEFAULT_FILTER,
-    Step,
+    Exhaustion,
+    Known,
     Target,
     WorkflowPlan,
-    advance,
     enter,
     parse_workflow,
 )
-
-SALES, SUPPORT, EVERYONE = "WQ" + "1" * 32, "WQ" + "2" * 32, "WQ" + "3" * 32
-QUEUES = {SALES, SUPPORT, EVERYONE}
-
-
-def plan(*filters: JsonObject, default: JsonObject | None = None) -> WorkflowPlan:
-    routing: JsonObject = {"filters": list(filters)}
-    if default is not None:
-        routing["default_filter"] = default
-    return parse_workflow(json.dumps({"task_routing": routing}), QUEUES.__contains__)
-
-
-def one(expression: str | None = None, *targets: JsonObject) -> JsonObject:
-    found: JsonObject = {"targets": list(targets) or [{"queue": SALES}]}
-    if expression is not None:
-        found["expression"] = expression
-    return found
+from tests.documents import EVERYONE, QUEUES, SALES, SUPPORT, document, one, plan
 
 
 def refusal(document: object) -> str:
@@ -45,13 +29,6 @@ def refusal(document: object) -> str:
 def filter_refusal(*filters: JsonObject) -> str:
     document = {"task_routing": {"filters": list(filters)}}
     return refusal(document).removeprefix("configuration.task_routing.")
-
-
-def place(step: Step | None) -> tuple[int, int] | None:
-    return step and (step.filter_index, step.target_index)
-
-
-# The document
 
 
 def test_document_becomes_a_plan() -> None:
@@ -72,7 +49,7 @@ def test_document_becomes_a_plan() -> None:
     sales, everything = found.filters
     assert sales.name == "sales"
     assert sales.expression is not None
-    assert sales.expression.paths == (("type",),)
+    assert sales.expression.paths == (("task", ("type",)),)
     assert sales.targets == (
         Target(SALES, 5, 30),
         Target(SALES, 10, 60),
@@ -111,14 +88,11 @@ def test_filters_and_default_filter_are_optional(document: JsonObject) -> None:
         ),
         (
             {"task_routing": {}, "extra": 1},
-            "configuration.extra: unknown key, not supported by this version",
+            "configuration.extra: unknown key",
         ),
         (
             {"task_routing": {"filter": []}},
-            (
-                "configuration.task_routing.filter: "
-                "unknown key, not supported by this version"
-            ),
+            ("configuration.task_routing.filter: unknown key"),
         ),
         (
             {"task_routing": {"filters": {}}},
@@ -140,7 +114,7 @@ def test_filters_and_default_filter_are_optional(document: JsonObject) -> None:
             {"task_routing": {"default_filter": {"queue": SALES, "timeout": 9}}},
             (
                 "configuration.task_routing.default_filter.timeout: "
-                "unknown key, not supported by this version"
+                "a task waits here until its own timeout"
             ),
         ),
     ],
@@ -161,35 +135,16 @@ def test_missing_queue_is_named_by_its_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["order_by", "skip_if", "known_worker_sid", "known_worker_friendly_name"]
-)
-def test_keys_without_effect_yet_are_refused(key: str) -> None:
-    target: JsonObject = {"queue": SALES, key: None}
-
-    assert filter_refusal(one(), one("a", target)) == (
-        f"filters[1].targets[0].{key}: not supported by this version"
-    )
-
-
-def test_target_expression_is_refused() -> None:
-    target: JsonObject = {"queue": SALES, "expression": "task.a == worker.b"}
-
-    assert filter_refusal(one("a", target)) == (
-        "filters[0].targets[0].expression: not supported by this version"
-    )
-
-
-@pytest.mark.parametrize(
     ("found", "expected"),
     [
         ({"targets": []}, "targets: at least one target is required"),
         ({}, "targets: at least one target is required"),
         ({"targets": [{"timeout": 5}]}, "targets[0].queue: a task queue is required"),
         (one("a", {"queue": 5}), "targets[0].queue: a string is required"),
-        (one("a", {"queue": SALES, "color": 1}), "targets[0].color: unknown key, not supported by this version"),
+        (one("a", {"queue": SALES, "color": 1}), "targets[0].color: unknown key"),
         ({**one(), "friendly_name": 1}, "friendly_name: a string is required"),
-        ({**one(), "friendly_name": "a", "filter_friendly_name": "a"},
-         "friendly_name: filter_friendly_name is given as well"),
+        ({**one(), "friendly_name": "a", "filter_friendly_name": "b"},
+         "friendly_name: filter_friendly_name is another name"),
         (one("a =="), "expression: operand expected at character 5: a =="),
         (one(""), "expression: operand expected at character 1: "),
     ],
@@ -263,81 +218,250 @@ def test_document_of_1038576_bytes_is_the_largest() -> None:
     )
 
 
-# The walk
+# Targets
 
-STEPS: list[JsonObject] = [{"queue": SALES, "timeout": 10}, {"timeout": 20}]
-
-
-def test_first_true_filter_takes_the_task() -> None:
-    found = plan(one("a == 0"), one("a == 1", *STEPS), one("a == 1"))
-
-    assert enter(found, {"a": 1}) == Step(1, 0, SALES, None, 10)
-
-
-def test_default_filter_takes_a_task_no_filter_took() -> None:
-    default: JsonObject = {"queue": SUPPORT, "priority": 3}
-
-    step = enter(plan(one("a == 0"), default=default), {"a": 1})
-    assert step == Step(DEFAULT_FILTER, 0, SUPPORT, 3, None)
+EVERYTHING: JsonObject = {
+    "queue": SALES,
+    "priority": "10",
+    "timeout": 15,
+    "expression": "task.lang IN worker.languages",
+    "order_by": "worker.level DESC",
+    "skip_if": "workers.available == 0",
+    "known_worker_sid": "task.agent.sid",
+}
 
 
-def test_task_without_match_and_default_filter_does_not_enter() -> None:
-    assert enter(plan(one("a == 0")), {"a": 1}) is None
+def test_every_key_of_a_target_is_read() -> None:
+    (target,) = plan(one("a", EVERYTHING)).filters[0].targets
+
+    assert target == Target(
+        SALES,
+        priority=10,
+        timeout_seconds=15,
+        expression=parse("task.lang IN worker.languages", Context.PAIR),
+        order_by=parse_order("worker.level DESC"),
+        skip_if=parse("workers.available == 0", Context.SKIP),
+        known=Known("sid", ("agent", "sid")),
+    )
 
 
-def test_timed_out_step_leads_to_the_next_target() -> None:
-    targets: list[JsonObject] = [
-        {"queue": SALES, "priority": 5, "timeout": 10},
-        {"timeout": 20},
-        {"queue": SUPPORT, "priority": 0},
-    ]
-    found = plan(one("a == 1", *targets))
+def test_default_filter_is_a_target_without_timeout() -> None:
+    default = {**EVERYTHING, "timeout": None}
 
-    second = advance(found, Step(0, 0, SALES, 5, 10), {"a": 1})
-    assert second == Step(0, 1, SALES, None, 20)
-    assert advance(found, second, {"a": 1}) == Step(0, 2, SUPPORT, 0, None)
+    found = plan(default=default)
+    assert found.default == plan(one("a", default)).filters[0].targets[0]
 
 
-def test_targets_are_not_left_when_the_filter_no_longer_matches() -> None:
-    found = plan(one("a == 1", *STEPS))
-    first = enter(found, {"a": 1})
-    assert first is not None
+@pytest.mark.parametrize("key", sorted(EVERYTHING.keys() - {"queue"}))
+def test_null_counts_as_a_key_left_out(key: str) -> None:
+    found = plan(one("a", {**EVERYTHING, key: None}))
+    without = plan(one("a", {k: v for k, v in EVERYTHING.items() if k != key}))
 
-    assert place(advance(found, first, {"a": 2})) == (0, 1)
+    assert found == without
+    assert found != plan(one("a", EVERYTHING))
 
 
-@pytest.mark.parametrize("default", [None, {"queue": EVERYONE}])
 @pytest.mark.parametrize(
-    ("next_filter", "expected"),
-    [("a == 1", (2, 0)), ("a == 0", None)],
-    ids=["next filter matches", "no filter matches"],
-)
-def test_timeout_of_the_last_target_leads_to_a_later_filter_or_exhausts(
-    next_filter: str, expected: tuple[int, int] | None, default: JsonObject | None
+    ("key", "value", "expected"),
+    [
+        ("expression", "lang == 1", "task. or worker. expected before lang at character 1"),
+        ("expression", "", "operand expected at character 1"),
+        ("expression", 5, "a string is required"),
+        ("order_by", "task.level", "worker. expected at character 1"),
+        ("order_by", ["worker.level"], "a string is required"),
+        ("skip_if", "task.a == 1", "workers.available, workers.unavailable or workers.WA... expected"),
+        ("skip_if", True, "a string is required"),
+        ("known_worker_sid", "WK1", "task. or worker. expected before WK1 at character 1"),
+        ("known_worker_friendly_name", "worker.name", "task. expected at character 1"),
+    ],
+)  # fmt: skip
+def test_malformed_target_is_refused_with_its_path(
+    key: str, value: object, expected: str
 ) -> None:
-    """`default_filter` makes no difference on this path."""
-    filters = (one("a == 1", *STEPS), one("a == 0"), one(next_filter))
-    found = plan(*filters, default=default)
-    last = Step(0, 1, SALES, None, 20)
+    found = filter_refusal(one("a"), one("a", {"queue": SALES}, {key: value}))
 
-    assert place(advance(found, last, {"a": 1})) == expected
+    assert found.startswith(f"filters[1].targets[1].{key}: {expected}")
 
 
-def test_earlier_filters_are_not_tried_again() -> None:
-    found = plan(one("a == 1"), one("b == 1", *STEPS))
-    last = Step(1, 1, SALES, None, 20)
+def test_a_worker_is_known_by_one_key_only() -> None:
+    both = {**EVERYTHING, "known_worker_friendly_name": "task.agent.name"}
 
-    assert advance(found, last, {"a": 1, "b": 1}) is None
-
-
-def test_default_filter_leads_nowhere() -> None:
-    found = plan(one("a == 1"), default={"queue": EVERYONE})
-    step = enter(found, {})
-    assert step is not None
-
-    assert advance(found, step, {"a": 1}) is None
+    assert filter_refusal(one("a", both)) == (
+        "filters[0].targets[0].known_worker_friendly_name:"
+        " known_worker_sid is given as well"
+    )
 
 
-def test_step_past_the_end_of_a_shorter_document_is_exhausted() -> None:
-    assert advance(plan(one()), Step(4, 0, SALES, None, 10), {}) is None
-    assert advance(plan(one()), Step(0, 7, SALES, None, 10), {}) is None
+def test_name_given_twice_is_one_name() -> None:
+    names = {"friendly_name": "sales", "filter_friendly_name": "sales"}
+
+    assert plan(one("a", **names)).filters[0].name == "sales"
+
+
+def test_dialect_is_that_of_every_expression() -> None:
+    compat = Dialect("false", "false")
+    found = plan(
+        one("a != 1", {"queue": SALES, "expression": "worker.a != 1"}), dialect=compat
+    )
+
+    assert found.filters[0].expression == parse("a != 1", Context.TASK, dialect=compat)
+    assert found.filters[0].targets[0].expression == parse(
+        "worker.a != 1", Context.PAIR, dialect=compat
+    )
+
+
+# Exhaustion
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("cancel", Exhaustion("cancel")),
+        ("default", Exhaustion("default")),
+        ({"action": "repeat"}, Exhaustion("repeat")),
+        ({"action": "repeat", "queue": None}, Exhaustion("repeat")),
+        ({"action": "queue", "queue": SUPPORT}, Exhaustion("queue", SUPPORT)),
+        (None, None),
+    ],
+)
+def test_exhaustion_is_that_of_a_filter_or_of_the_document(
+    value: object, expected: Exhaustion | None
+) -> None:
+    found = plan(
+        one("a", {"queue": SALES, "timeout": 1}, on_exhausted=value),
+        default={"queue": EVERYONE},
+        on_exhausted=value,
+    )
+
+    assert found.filters[0].on_exhausted == expected
+    assert found.on_exhausted == expected
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("drop", ": cancel, default, repeat or queue is required"),
+        (5, ": cancel, default, repeat or queue is required"),
+        ({}, ": cancel, default, repeat or queue is required"),
+        ({"action": ["queue"]}, ": cancel, default, repeat or queue is required"),
+        ("queue", ': an object with "action" and "queue" is required'),
+        ({"action": "queue"}, ': an object with "action" and "queue" is required'),
+        ({"action": "queue", "queue": "WQ9"}, ".queue: task queue WQ9 does not exist"),
+        ({"action": "cancel", "queue": SALES}, ".queue: the action is not queue"),
+        ({"action": "cancel", "after": 5}, ".after: unknown key"),
+        ("default", ": there is no default_filter"),
+    ],
+)
+def test_malformed_exhaustion_is_refused(value: object, expected: str) -> None:
+    assert filter_refusal(one("a", on_exhausted=value)) == (
+        f"filters[0].on_exhausted{expected}"
+    )
+    assert refusal(json.loads(document(on_exhausted=value))) == (
+        f"configuration.task_routing.on_exhausted{expected}"
+    )
+
+
+# What a document may cost
+
+
+def test_20000_targets_are_the_most() -> None:
+    fifty: list[JsonObject] = [{"queue": SALES, "timeout": 1}, *[{"timeout": 1}] * 49]
+    most = [one("a", *fifty)] * 400
+
+    assert plan(*most).warnings == ()
+    assert filter_refusal(*most, one("a")) == (
+        "filters[400].targets[0]: more than 20000 targets in all"
+    )
+
+
+def test_20000_operands_and_operators_are_the_most() -> None:
+    # 64 paths and 63 operators, different in each filter
+    texts = [" OR ".join([f"a{n}"] * 64) for n in range(158)]
+
+    assert plan(*(one(text) for text in texts[:-1]))
+    assert filter_refusal(*map(one, texts)) == (
+        "filters[157].expression: more than 20000 operands and operators"
+        " in all expressions"
+    )
+
+
+def test_expressions_of_131072_characters_are_the_longest() -> None:
+    texts = [f"a{n}".ljust(limits.EXPRESSION_CHARS) for n in range(32)]
+
+    assert plan(*map(one, texts))
+    # Again, it costs nothing.
+    assert plan(*map(one, texts + texts))
+    assert filter_refusal(*map(one, [*texts, "b"])) == (
+        "filters[32].expression: more than 131072 characters in all expressions"
+    )
+
+
+# Documents as TaskRouter users have them
+
+REPOSITORY: list[JsonObject] = [
+    # Skills, with a fallback by timeout.
+    one(
+        'type == "sales"',
+        {
+            "queue": SALES,
+            "timeout": "10",
+            "priority": "10",
+            "expression": "task.language IN worker.languages",
+        },
+        {"queue": EVERYONE},
+        filter_friendly_name="Sales",
+    ),
+    # A colleague that is asked for, then voicemail.
+    one(
+        "type == 'voice' AND direction = \"inbound\"",
+        {
+            "queue": SALES,
+            "expression": "worker.extension == task.extension",
+            "timeout": 1,
+            "skip_if": "workers.available == 0",
+        },
+        {"queue": SUPPORT},
+        friendly_name="Direct call",
+    ),
+    one(
+        "transferTargetType == 'worker'",
+        {"queue": SALES, "known_worker_sid": "task.transferTargetSid"},
+    ),
+    # Those who take part already are not asked again.
+    one(
+        "transferQueueName == 'Everyone'",
+        {"queue": SALES, "expression": "worker.sid NOT IN task.workerSids"},
+    ),
+    # Nobody who is on a call gets a chat.
+    one(
+        "task.channel in ['chat', 'sms']",
+        {
+            "queue": SUPPORT,
+            "expression": "worker.channel.voice.available_capacity_percentage == 100",
+            "order_by": "worker.routing.level DESC, worker.cost ASC",
+            "skip_if": "1==1",
+        },
+        {"timeout": 300},
+    ),
+    one(
+        "1==1",
+        {
+            "queue": SALES,
+            "expression": "task.targetWorkersArray HAS worker.sid AND"
+            ' worker.activity_name in ["Available", "Backup"]',
+            "timeout": 120,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("dialect", [Dialect(), Dialect("false", "false")])
+def test_documents_of_taskrouter_are_read_unchanged(dialect: Dialect) -> None:
+    found = plan(*REPOSITORY, default={"queue": EVERYONE}, dialect=dialect)
+
+    assert len(found.filters) == len(REPOSITORY)
+    assert [text.split(": ", 1)[1].split(" ")[0] for text in found.warnings] == [
+        "true" if dialect == Dialect() else "false",
+        "always",
+    ]

@@ -20,7 +20,7 @@ from flexcore.domain import limits
 from flexcore.domain.addresses import CAPABILITIES, parse_address
 from flexcore.domain.errors import InvalidArgument, Unauthenticated
 from flexcore.domain.ids import SID_PATTERN
-from flexcore.domain.model import Media
+from flexcore.domain.parts import Media
 from flexcore.domain.states import ReceiptStatus
 from flexcore.engine.commands import ReceiveMessage, ReceiveStatus
 from flexcore.engine.port import CarrierAccount, OutboundMessage, Outcome, SendOutcome

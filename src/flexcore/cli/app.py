@@ -9,10 +9,13 @@ from flexcore.cli.check import check
 from flexcore.cli.dead_letter import dead_letter
 from flexcore.cli.demo import demo
 from flexcore.cli.events import events
+from flexcore.cli.explain import explain
 from flexcore.cli.phone import phone
 from flexcore.cli.queue import queue, worker
 from flexcore.cli.serve import serve
+from flexcore.cli.stats import stats
 from flexcore.cli.task import task
+from flexcore.cli.workspace import workspace
 
 app = typer.Typer(
     name="flexcore",
@@ -40,10 +43,11 @@ def options(
     """The core of a contact center: serve it, look at it, talk through it."""
 
 
-for command in (serve, demo, check, status, events, phone, agent):
+for command in (serve, demo, check, status, stats, events, explain, phone, agent):
     app.command()(command)
 for name, group in (
     ("key", key),
+    ("workspace", workspace),
     ("task", task),
     ("queue", queue),
     ("worker", worker),

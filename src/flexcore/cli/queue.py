@@ -6,8 +6,12 @@ import typer
 
 from flexcore.cli.calls import Talk, asks
 
-queue = typer.Typer(help="Task queues: create, list, update.", no_args_is_help=True)
-worker = typer.Typer(help="Workers: list, create, update.", no_args_is_help=True)
+queue = typer.Typer(
+    help="Task queues: create, list, update, delete.", no_args_is_help=True
+)
+worker = typer.Typer(
+    help="Workers: list, create, update, delete.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="For people; unique in the workspace.")]
 Target = Annotated[
@@ -18,6 +22,18 @@ Target = Annotated[
         help="The workers its tasks are offered to; left out: everybody.",
     ),
 ]
+Reserved = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=50,
+        metavar="WORKERS",
+        envvar="FLEXCORE_MAX_RESERVED_WORKERS",
+        help="Workers a task is offered to at once; 0: workers claim its tasks.",
+    ),
+]
+Queue = Annotated[str, typer.Argument(metavar="WQ...", help="The queue.")]
+Worker = Annotated[str, typer.Argument(metavar="WK...", help="The worker.")]
 Attributes = Annotated[
     str | None,
     typer.Option(metavar="JSON", envvar="FLEXCORE_ATTRIBUTES", help="One JSON object."),
@@ -31,7 +47,11 @@ Activity = Annotated[
 @queue.command("create")
 @asks
 async def create_queue(
-    talk: Talk, name: Name, *, target_workers: Target = None
+    talk: Talk,
+    name: Name,
+    *,
+    target_workers: Target = None,
+    max_reserved_workers: Reserved = None,
 ) -> None:
     """Create a task queue."""
     response = await talk.call(
@@ -39,6 +59,7 @@ async def create_queue(
         "CreateTaskQueue",
         friendly_name=name,
         target_workers=target_workers,
+        max_reserved_workers=max_reserved_workers,
     )
     talk.output.message(response.task_queue)
 
@@ -56,14 +77,27 @@ async def list_queues(talk: Talk) -> None:
 @asks
 async def update_queue(
     talk: Talk,
-    sid: Annotated[str, typer.Argument(metavar="WQ...", help="The queue.")],
+    sid: Queue,
     *,
     target_workers: Target = None,
+    max_reserved_workers: Reserved = None,
 ) -> None:
-    """Change who a queue's tasks are offered to."""
+    """Change who a queue's tasks are offered to, and to how many at once."""
     response = await talk.call(
-        "workspace", "UpdateTaskQueue", sid=sid, target_workers=target_workers
+        "workspace",
+        "UpdateTaskQueue",
+        sid=sid,
+        target_workers=target_workers,
+        max_reserved_workers=max_reserved_workers,
     )
+    talk.output.message(response.task_queue)
+
+
+@queue.command("delete")
+@asks
+async def delete_queue(talk: Talk, sid: Queue) -> None:
+    """Delete a queue nothing waits in and no workflow names."""
+    response = await talk.call("workspace", "DeleteTaskQueue", sid=sid)
     talk.output.message(response.task_queue)
 
 
@@ -85,9 +119,34 @@ async def create_worker(
 
 @worker.command("list")
 @asks
-async def list_workers(talk: Talk) -> None:
+async def list_workers(
+    talk: Talk,
+    *,
+    target_workers: Annotated[
+        str,
+        typer.Option(
+            metavar="EXPRESSION",
+            envvar="FLEXCORE_TARGET_WORKERS",
+            help="Only those who satisfy it.",
+        ),
+    ] = "",
+    queue: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            envvar="FLEXCORE_QUEUE",
+            help="Only those who belong to this task queue.",
+        ),
+    ] = "",
+) -> None:
     """List workers in order of creation, with what they are doing."""
-    found = talk.every("workspace", "ListWorkers", "workers")
+    found = talk.every(
+        "workspace",
+        "ListWorkers",
+        "workers",
+        target_workers_expression=target_workers,
+        task_queue_name=queue,
+    )
     columns = ("sid", "friendly_name", "activity_sid", "attributes")
     talk.output.table([each async for each in found], columns)
 
@@ -96,7 +155,7 @@ async def list_workers(talk: Talk) -> None:
 @asks
 async def update_worker(
     talk: Talk,
-    sid: Annotated[str, typer.Argument(metavar="WK...", help="The worker.")],
+    sid: Worker,
     *,
     attributes: Attributes = None,
     activity: Activity = None,
@@ -109,4 +168,12 @@ async def update_worker(
         attributes=attributes,
         activity=activity,
     )
+    talk.output.message(response.worker)
+
+
+@worker.command("delete")
+@asks
+async def delete_worker(talk: Talk, sid: Worker) -> None:
+    """Delete a worker who holds nothing."""
+    response = await talk.call("workspace", "DeleteWorker", sid=sid)
     talk.output.message(response.worker)

@@ -8,7 +8,8 @@ import typer
 from flexcore.cli.calls import Talk, asks
 
 task = typer.Typer(
-    help="Tasks: create, get, list, cancel, wrap, complete.", no_args_is_help=True
+    help="Tasks: create, get, list, claim, cancel, wrap, complete, delete.",
+    no_args_is_help=True,
 )
 
 STATUSES = ("pending", "reserved", "assigned", "wrapping", "completed", "canceled")
@@ -71,23 +72,32 @@ async def list_tasks(
     talk: Talk,
     *,
     status: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="|".join(STATUSES),
             envvar="FLEXCORE_STATUS",
-            help="Only those in this status.",
+            help="Only those in this status; may be said several times.",
+        ),
+    ] = None,
+    order_by: Annotated[
+        str,
+        typer.Option(
+            metavar="ORDER",
+            envvar="FLEXCORE_ORDER_BY",
+            help="create_time; of open ones priority or virtual_start_time too; desc after"
+            " it turns it round.",
         ),
     ] = "",
     limit: Annotated[
         int, typer.Option(min=1, envvar="FLEXCORE_LIMIT", help="Most rows to show.")
     ] = 50,
 ) -> None:
-    """List tasks in order of creation."""
-    where: dict[str, Any] = {}
-    if status:
-        if status not in STATUSES:
-            raise typer.BadParameter(f"{status!r} is not one of {', '.join(STATUSES)}")
-        where["status"] = f"TASK_STATUS_{status.upper()}"
+    """List tasks in order of creation, or in the order they are served."""
+    where: dict[str, Any] = {"order_by": order_by}
+    for each in status or ():
+        if each not in STATUSES:
+            raise typer.BadParameter(f"{each!r} is not one of {', '.join(STATUSES)}")
+    where["statuses"] = [f"TASK_STATUS_{each.upper()}" for each in status or ()]
     found = talk.every("routing", "ListTasks", "tasks", limit, **where)
     columns = ("sid", "status", "priority", "assignment_count", "attributes")
     talk.output.table([each async for each in found], columns)
@@ -104,4 +114,41 @@ def _ending(rpc: str, text: str) -> Callable[..., None]:
 
 task.command("cancel")(_ending("CancelTask", "Give up a task nobody has accepted."))
 task.command("wrap")(_ending("WrapTask", "Begin the wrap-up of an assigned task."))
-task.command("complete")(_ending("CompleteTask", "Complete a task."))
+
+
+@task.command()
+@asks
+async def complete(
+    talk: Talk,
+    sid: Sid,
+    *,
+    reason: Reason = "",
+    disposition: Annotated[
+        str, typer.Option(envvar="FLEXCORE_DISPOSITION", help="What came of it.")
+    ] = "",
+) -> None:
+    """Complete a task."""
+    response = await talk.call(
+        "routing", "CompleteTask", sid=sid, reason=reason, disposition=disposition
+    )
+    talk.output.message(response.task)
+
+
+@task.command()
+@asks
+async def claim(
+    talk: Talk,
+    sid: Sid,
+    worker: Annotated[str, typer.Argument(metavar="WK...", help="Who takes it.")],
+) -> None:
+    """Give a waiting task to a worker who could be offered it."""
+    response = await talk.call("routing", "ClaimTask", sid=sid, worker_sid=worker)
+    talk.output.message(response.reservation)
+
+
+@task.command()
+@asks
+async def delete(talk: Talk, sid: Sid) -> None:
+    """Remove a task and its reservations for good."""
+    response = await talk.call("routing", "DeleteTask", sid=sid)
+    talk.output.message(response.task)

@@ -82,14 +82,14 @@ class Backend(Role):
     async def complete(self, *, task_sid: str) -> Facts:
         """Complete a task; return how many reservations its worker still holds."""
         response = await self._client.routing.CompleteTask(sid=task_sid)
-        held = 0
-        for status in ("PENDING", "ACCEPTED", "WRAPPING"):
-            page = await self._client.routing.ListReservations(
-                worker_sid=response.reservation.worker_sid,
-                status=f"RESERVATION_STATUS_{status}",
-            )
-            held += len(page.reservations)
-        return {"task": response.task.status, "held": held}
+        page = await self._client.routing.ListReservations(
+            worker_sid=response.reservation.worker_sid,
+            statuses=[
+                f"RESERVATION_STATUS_{status}"
+                for status in ("PENDING", "ACCEPTED", "WRAPPING")
+            ],
+        )
+        return {"task": response.task.status, "held": len(page.reservations)}
 
     async def seen(self) -> Facts:
         """Return what every stream gave so far, and how often it was cut."""
@@ -155,6 +155,7 @@ class Backend(Role):
             customer=attributes.get("customerAddress", ""),
             attributes=attributes,
             candidates=event.reservation.candidates,
+            rule=event.reservation.choice.rule,
         )
 
     async def _listen(self, conversation_sid: str) -> None:

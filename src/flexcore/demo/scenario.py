@@ -1,6 +1,7 @@
 """What happens, step by step, and what has to be true after each step."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from flexcore.v1 import (
 BUSINESS = "+15550009999"
 CUSTOMER = "+15550001111"
 HASTY = "+15550002222"
+SPANISH = "+34600000003"
 CARRIER_ACCOUNT = "AC" + "d" * 32
 WORKERS = ("worker-1", "worker-2", "worker-3")
 BURST = 50
@@ -97,6 +99,7 @@ async def run(cast: Cast) -> dict[str, Any]:
     await _write(cast, contact, "the one of May")
     await _crash(cast, contact)
     await _end(cast, contact)
+    await _spanish_customer(cast)
     # One task for each worker first: a stream may still wait to be opened again.
     await cast.agents.ask("burst", count=len(WORKERS))
     latency = await cast.agents.ask("burst", count=BURST)
@@ -189,7 +192,7 @@ async def _accept(cast: Cast, contact: Contact) -> None:
     cast.transcript.say(
         "agent",
         f"offered {short(contact.task_sid)}: queue {queue.task_queue.friendly_name}, "
-        f"least recently offered of {offer['candidates']}",
+        f"{offer['rule'].replace('_', ' ')} of {offer['candidates']}",
     )
     expect(
         offer["candidates"] == len(WORKERS),
@@ -305,6 +308,54 @@ async def _hasty_customer(cast: Cast) -> None:
         f"ending left the task in status {ended['tasks']}",
     )
     cast.transcript.say("agent", f"{contact.worker} accepted, ended and completed it")
+
+
+async def _spanish_customer(cast: Cast) -> None:
+    """A task that nobody can take says why; a skill is added, and the offer follows."""
+    await _route_spanish(cast)
+    cast.transcript.say("customer", f"{SPANISH} > hola, una pregunta")
+    await cast.customers.ask("say", number=SPANISH, to=BUSINESS, body="hola")
+    change_set = await cast.ledger.until(
+        "the task of a Spanish customer",
+        lambda each: any(SPANISH in row.task.attributes for row in each.resources),
+    )
+    (task_sid,) = {row.task.sid for row in change_set.resources if row.task.sid}
+    explained = await cast.client.routing.ExplainTask(sid=task_sid)
+    why = explained.explanation.text
+    cast.transcript.say("server", f"task {short(task_sid)} waits, {why}")
+    expect(
+        why == '0 of 3 workers: languages HAS "es" fails; worker-1 would match with es',
+        f"the task waits for another reason: {why}",
+    )
+    await cast.client.workspace.UpdateWorker(
+        sid=cast.workers["worker-1"], attributes_patch='{"languages": ["en", "es"]}'
+    )
+    cast.transcript.say("demo", "worker-1 learns Spanish")
+    contact, _ = await _offered(cast, SPANISH)
+    expect(contact.worker == "worker-1", f"{contact.worker} was offered the task")
+    await cast.agents.ask("accept", reservation_sid=contact.reservation_sid)
+    await cast.agents.ask("end", interaction_sid=contact.interaction_sid, complete=True)
+    cast.transcript.say("agent", "worker-1 was offered it, answered and completed it")
+
+
+async def _route_spanish(cast: Cast) -> None:
+    """Send those who write from Spain to whoever speaks Spanish."""
+    workspace = cast.client.workspace
+    spanish = await workspace.CreateTaskQueue(
+        friendly_name="spanish", target_workers='languages HAS "es"'
+    )
+    (workflow,) = (await workspace.ListWorkflows()).workflows
+    configuration = json.loads(workflow.configuration)
+    configuration["task_routing"]["filters"] = [
+        {
+            "filter_friendly_name": "Spain",
+            "expression": 'customerAddress CONTAINS "+34"',
+            "targets": [{"queue": spanish.task_queue.sid}],
+        }
+    ]
+    await workspace.UpdateWorkflow(
+        sid=workflow.sid, configuration=json.dumps(configuration)
+    )
 
 
 async def _crash(cast: Cast, contact: Contact) -> None:

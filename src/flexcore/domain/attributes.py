@@ -49,11 +49,16 @@ def check_attributes(
 
 
 def decode_object(
-    text: str, field: str, *, size_max: int, keys_max: int = limits.ATTRIBUTES_KEYS
+    text: str,
+    field: str,
+    *,
+    size_max: int,
+    keys_max: int = limits.ATTRIBUTES_KEYS,
+    depth_max: int = limits.ATTRIBUTES_DEPTH,
 ) -> JsonObject:
     """Decode one JSON object of at most `size_max` bytes and `keys_max` keys in all."""
     encoded = _encoded(text, field, size_max)
-    _scan(text, field, keys_max)
+    _scan(text, field, keys_max, depth_max)
     try:
         value = msgspec.json.decode(encoded)
     except msgspec.DecodeError as error:
@@ -111,7 +116,7 @@ def _encoded(text: str, field: str, size_max: int) -> bytes:
     return encoded
 
 
-def _scan(text: str, field: str, keys_max: int) -> None:
+def _scan(text: str, field: str, keys_max: int, depth_max: int) -> None:
     """Refuse excess depth, too many or too long keys, and keys given twice.
 
     Broken JSON may pass: the decoder stops at its first fault, which lies behind
@@ -129,8 +134,8 @@ def _scan(text: str, field: str, keys_max: int) -> None:
                 refusal = f"more than {keys_max} keys"
         elif token in _OPENING:
             levels.append(set())
-            if len(levels) > limits.ATTRIBUTES_DEPTH + 1:
-                refusal = f"nested deeper than {limits.ATTRIBUTES_DEPTH}"
+            if len(levels) > depth_max + 1:
+                refusal = f"nested deeper than {depth_max}"
         elif token in _CLOSING and len(levels) > 1:
             levels.pop()
         if refusal:

@@ -40,10 +40,13 @@ class Reason(Enum):
     RESOURCE_EXISTS = "RESOURCE_EXISTS"
     PAIR_IN_USE = "PAIR_IN_USE"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION"
+    NOT_ELIGIBLE = "NOT_ELIGIBLE"
     RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
     CHANNEL_OPEN = "CHANNEL_OPEN"
     CONVERSATION_CLOSED = "CONVERSATION_CLOSED"
     SENDER_MISSING = "SENDER_MISSING"
+    RESOURCE_IN_USE = "RESOURCE_IN_USE"
+    NO_FILTER_MATCHED = "NO_FILTER_MATCHED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     WRITER_BEHIND = "WRITER_BEHIND"
@@ -51,6 +54,7 @@ class Reason(Enum):
     READER_BEHIND = "READER_BEHIND"
     TOKEN_BELOW_FLOOR = "TOKEN_BELOW_FLOOR"
     TOKEN_AHEAD = "TOKEN_AHEAD"
+    STATISTICS_TOO_OLD = "STATISTICS_TOO_OLD"
     CREDENTIAL_INVALID = "CREDENTIAL_INVALID"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
@@ -95,6 +99,14 @@ class InvalidArgument(FlexcoreError):
     ) -> None:
         super().__init__(f"{field}: {text}", reason=reason, metadata=metadata)
         self.violations: Sequence[tuple[str, str]] = ((field, text),)
+
+    def below(self, path: str) -> "InvalidArgument":
+        """Return the same error about a message that stands at `path` in another."""
+        error = InvalidArgument.of(
+            [(f"{path}.{field}", text) for field, text in self.violations]
+        )
+        error.reason, error.metadata = self.reason, self.metadata
+        return error
 
     @classmethod
     def of(cls, violations: Sequence[tuple[str, str]]) -> "InvalidArgument":

@@ -1,54 +1,58 @@
-"""Expressions: the language of `target_workers` and of workflow filters.
+"""Expressions: the language of queues, of workflow filters and of their targets.
 
-    expr    := or
-    or      := and ( OR and )*
-    and     := unary ( AND unary )*
-    unary   := NOT unary | "(" expr ")" | cmp
-    cmp     := operand ( scalarop operand | HAS operand | [NOT] IN operand
-                       | [NOT] CONTAINS operand | IS [NOT] NULL )?
-    scalarop:= "==" | "=" | "!=" | "<" | "<=" | ">" | ">="
-    operand := literal | array | path
-    path    := name ( "." name | "[" int "]" | "[" string "]" )*
-    name    := [A-Za-z_$][A-Za-z0-9_$]* | "`" any but backtick "`"
-    literal := string | number | TRUE | FALSE | NULL
-    array   := "[" [ literal ("," literal)* ] "]"
-
-Keywords ignore case and are names after a dot. In a string a backslash stands before a
-quote or a backslash. A bare operand is a condition only if it is a path, TRUE or FALSE.
-
-What the operators mean stands in `semantics.py`. `Expression.evaluate` is the reference;
-the compiled matcher, which runs `Expression.program`, has to agree with it.
+`grammar.py` says how they are written, `operators.py` what the operators mean.
+`Expression.evaluate` is the reference; the compiled matcher, which runs
+`Expression.program`, has to agree with it.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple, NoReturn, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from flexcore.domain import limits
-from flexcore.domain.attributes import INT64_MAX, INT64_MIN, JsonValue
+from flexcore.domain.attributes import JsonValue
 from flexcore.domain.errors import InvalidArgument, Reason
-from flexcore.domain.semantics import OPERATORS
-
-Scalar: TypeAlias = bool | int | float | str | None
-Segments: TypeAlias = tuple[str | int, ...]
-Constant: TypeAlias = Scalar | tuple[Scalar, ...]
-#: ("const", value), ("path", root, segments), or (operator,) on what lies on the stack
-Instruction: TypeAlias = (
-    tuple[str]
-    | tuple[Literal["const"], Constant]
-    | tuple[Literal["path"], str, Segments]
+from flexcore.domain.evaluation import Reading, look_up, reading
+from flexcore.domain.grammar import Parser
+from flexcore.domain.lint import Judgement, judge
+from flexcore.domain.tokens import SPACE, Refused
+from flexcore.domain.trees import (
+    STRICT,
+    Const,
+    Constant,
+    Context,
+    Dialect,
+    Node,
+    Operation,
+    Segments,
+    parts,
 )
 
+__all__ = [
+    "Context",
+    "Dialect",
+    "Expression",
+    "ExpressionError",
+    "Instruction",
+    "OrderClause",
+    "Segments",
+    "judgement_of",
+    "look_up",
+    "order_operands",
+    "parse",
+    "parse_order",
+    "parse_reference",
+    "warnings_of",
+]
 
-class Context(Enum):
-    """Whose attributes a bare name reads; the value is the optional prefix."""
-
-    WORKER = "worker"
-    TASK = "task"
+#: ("path", root, segments), or ("live", number of the channel, one of LIVE_FIELDS)
+Operand: TypeAlias = (
+    tuple[Literal["path"], str, Segments] | tuple[Literal["live"], int, str]
+)
+#: ("const", value), an operand, or (operator,) on what lies on the stack
+Instruction: TypeAlias = tuple[str] | tuple[Literal["const"], Constant] | Operand
 
 
 class ExpressionError(InvalidArgument):
@@ -67,195 +71,6 @@ class ExpressionError(InvalidArgument):
         self.expression = expression
 
 
-class Const(msgspec.Struct, frozen=True, gc=False):
-    """A literal; an array is a tuple of scalars."""
-
-    value: Constant
-
-
-class Path(msgspec.Struct, frozen=True, gc=False):
-    """A value to look up, without the `worker.` or `task.` prefix."""
-
-    segments: Segments
-
-
-class Operation(msgspec.Struct, frozen=True, gc=False):
-    """An operator and its one or two operands."""
-
-    operator: str
-    operands: tuple["Node", ...]
-
-
-Node: TypeAlias = Const | Path | Operation
-
-
-class Expression(msgspec.Struct, frozen=True, gc=False):
-    """A parsed expression; without a root it matches nobody."""
-
-    text: str
-    context: Context
-    root: Node | None
-    #: what it reads, each once, in order of appearance
-    paths: tuple[Segments, ...]
-
-    def evaluate(self, attributes: Mapping[str, JsonValue]) -> bool:
-        """Say whether the attributes satisfy the expression."""
-        return self.root is not None and _value(self.root, attributes) is True
-
-    def program(self) -> tuple[Instruction, ...]:
-        """List the postfix instructions, at most EXPRESSION_NODES of them."""
-        if self.root is None:
-            return ()
-        return tuple(_instructions(self.root, self.context.value))
-
-
-def parse(text: str, context: Context, field: str = "expression") -> Expression:
-    """Parse an expression; raises ExpressionError under the name `field`.
-
-    An empty text is allowed for workers only, and matches nobody.
-    """
-    try:
-        return _parse(text, context)
-    except _Refused as refused:
-        raise ExpressionError(field, refused.found, refused.position, text) from refused
-
-
-@lru_cache(maxsize=limits.EXPRESSION_CACHE)
-def _parse(text: str, context: Context) -> Expression:
-    if len(text) > limits.EXPRESSION_CHARS:
-        found = f"more than {limits.EXPRESSION_CHARS} characters"
-        raise _Refused(found, limits.EXPRESSION_CHARS + 1)
-    if context is Context.WORKER and not text.strip(_SPACE):
-        return Expression(text, context, None, ())
-    root = _Parser(text, context).parse()
-    reads = (step[2] for step in _instructions(root, "") if len(step) == 3)
-    return Expression(text, context, root, tuple(dict.fromkeys(reads)))
-
-
-def _instructions(node: Node, root: str) -> Iterator[Instruction]:
-    match node:
-        case Const():
-            yield ("const", node.value)
-        case Path():
-            yield ("path", root, node.segments)
-        case Operation():
-            for operand in node.operands:
-                yield from _instructions(operand, root)
-            yield (node.operator,)
-
-
-# Evaluation
-
-
-def _value(node: Node, attributes: Mapping[str, JsonValue]) -> object:
-    if isinstance(node, Const):
-        return node.value
-    if isinstance(node, Path):
-        return _look_up(attributes, node.segments)
-    operator, operands = node.operator, node.operands
-    if operator == "and":
-        return all(_value(operand, attributes) is True for operand in operands)
-    if operator == "or":
-        return any(_value(operand, attributes) is True for operand in operands)
-    return OPERATORS[operator](*(_value(operand, attributes) for operand in operands))
-
-
-def _look_up(attributes: Mapping[str, JsonValue], segments: Segments) -> object:
-    value: object = attributes
-    for segment in segments:
-        if isinstance(segment, str):
-            if not isinstance(value, Mapping):
-                return None
-            value = value.get(segment)
-        elif isinstance(value, list) and segment < len(value):
-            value = value[segment]
-        else:
-            return None
-    return value
-
-
-# Text to tokens
-
-
-class _Refused(Exception):
-    """What was found and where, before it is known which field the text came from."""
-
-    def __init__(self, found: str, position: int) -> None:
-        super().__init__(found)
-        self.found = found
-        self.position = position
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    position: int
-
-
-_SPACE = " \t\r\n"
-#: Every quantifier that could give characters back is possessive: lexing is linear.
-_LEXER = re.compile(
-    r"""[ \t\r\n]++
-    |(?P<number>-?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![A-Za-z0-9_$]))
-    |(?P<string>"[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+')
-    |(?P<word>[A-Za-z_$][A-Za-z0-9_$]*+)
-    |`(?P<quoted>[^`]*+)`
-    |(?P<symbol>==|!=|<=|>=|[=<>()\[\].,])""",
-    re.VERBOSE | re.DOTALL,
-)
-_KEYWORDS = frozenset(
-    {"and", "or", "not", "has", "in", "contains", "is", "null", "true", "false"}
-)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
-    start = 0
-    while start < len(text):
-        match = _LEXER.match(text, start)
-        if match is None:
-            raise _unreadable(text, start, tokens)
-        if kind := match.lastgroup:
-            tokens.append(_Token(kind, match[kind], start + 1))
-        start = match.end()
-    tokens.append(_Token("end", "", len(text) + 1))
-    return tokens
-
-
-def _unreadable(text: str, start: int, tokens: list[_Token]) -> _Refused:
-    character = text[start]
-    if character in "\"'":
-        return _Refused("string is not closed", start + 1)
-    if character == "`":
-        return _Refused("name is not closed", start + 1)
-    if character == "-" and tokens and tokens[-1].kind == "word":
-        return _Refused("hyphen in a name without backticks", start + 1)
-    if character in "-0123456789":
-        return _Refused("malformed number", start + 1)
-    return _Refused(f"unexpected character {character!r}", start + 1)
-
-
-def _unquoted(token: _Token) -> str:
-    body = token.text[1:-1]
-    for escape in _ESCAPE.finditer(body):
-        if escape[1] not in "\\\"'":
-            raise _Refused("unknown escape", token.position + 1 + escape.start())
-    return _ESCAPE.sub(r"\1", body)
-
-
-def _number(token: _Token) -> int | float:
-    if token.text.removeprefix("-").isdigit():
-        integer = int(token.text)
-        if not INT64_MIN <= integer <= INT64_MAX:
-            raise _Refused("integer of more than 64 bits", token.position)
-        return integer
-    number = float(token.text)
-    if number in (float("inf"), float("-inf")):
-        raise _Refused("number out of range", token.position)
-    return number
-
-
 def _excerpt(text: str, position: int, width: int = 60) -> str:
     """Cut a long text around the position, so that an error stays readable."""
     if len(text) <= 2 * width:
@@ -265,201 +80,188 @@ def _excerpt(text: str, position: int, width: int = 60) -> str:
     return f"{left}{text[start:end]}{right}"
 
 
-# Tokens to nodes
+class Expression(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """A parsed expression; without a root it matches nobody.
 
+    Everything else follows from text, context and dialect, so those make it equal.
+    """
 
-_COMPARISONS = {
-    "==": "==",
-    "=": "==",
-    "!=": "!=",
-    "<": "<",
-    "<=": "<=",
-    ">": ">",
-    ">=": ">=",
-    "has": "has",
-    "in": "in",
-    "contains": "contains",
-}
-_LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+    text: str
+    context: Context
+    dialect: Dialect
+    root: Node | None
+    #: what it reads, each (root, segments) once, in order of appearance
+    paths: tuple[tuple[str, Segments], ...]
+    #: how many operands and operators it has
+    size: int
+    _reading: Reading
 
+    def evaluate(self, attributes: Mapping[str, JsonValue]) -> bool:
+        """Say whether the attributes of one side satisfy the expression; not for PAIR.
 
-class _Parser:
-    """Recursive descent over the grammar above; nothing is read twice."""
-
-    def __init__(self, text: str, context: Context) -> None:
-        self._tokens = _tokens(text)
-        self._index = 0
-        self._context = context
-        self._depth = 0
-        self._nodes = 0
-
-    def parse(self) -> Node:
-        node = self._or()
-        if self._next.kind != "end":
-            self._refuse(f"unexpected {self._next.text}")
-        return node
-
-    def _or(self) -> Node:
-        node = self._and()
-        while token := self._take("or"):
-            node = self._operation(token, "or", node, self._and())
-        return node
-
-    def _and(self) -> Node:
-        node = self._unary()
-        while token := self._take("and"):
-            node = self._operation(token, "and", node, self._unary())
-        return node
-
-    def _unary(self) -> Node:
-        if not (token := self._take("not") or self._take("(")):
-            return self._condition()
-        self._depth += 1
-        if self._depth > limits.EXPRESSION_DEPTH:
-            raise _Refused(
-                f"nested deeper than {limits.EXPRESSION_DEPTH}", token.position
-            )
-        if token.kind == "symbol":
-            node = self._or()
-            self._expect(")")
-        else:
-            node = self._operation(token, "not", self._unary())
-        self._depth -= 1
-        return node
-
-    def _condition(self) -> Node:
-        left = self._operand()
-        operator = self._next
-        name = self._operator()
-        if name is None:
-            if isinstance(left, Const) and not isinstance(left.value, bool):
-                self._refuse("comparison expected")
-            return left
-        if name in ("is_null", "is_not_null"):
-            return self._operation(operator, name, left)
-        return self._operation(operator, name, left, self._operand())
-
-    def _operator(self) -> str | None:
-        """Take a comparison operator; None if there is none here."""
-        if self._take("is"):
-            negated = self._take("not")
-            self._expect("null")
-            return "is_not_null" if negated else "is_null"
-        if self._take("not"):
-            if self._take("in"):
-                return "not_in"
-            self._expect("contains", "IN or CONTAINS")
-            return "not_contains"
-        name = _COMPARISONS.get(_meaning(self._next))
-        if name:
-            self._index += 1
-        return name
-
-    def _operand(self) -> Node:
-        token = self._next
-        if token.kind == "quoted" or _meaning(token) == "name":
-            return self._path()
-        if self._take("["):
-            return self._node(token, Const(self._items()))
-        return self._node(token, Const(self._literal("operand")))
-
-    def _literal(self, expected: str) -> Scalar:
-        token = self._next
-        meaning = _meaning(token)
-        if token.kind not in ("string", "number") and meaning not in _LITERALS:
-            self._refuse(f"{expected} expected")
-        self._index += 1
-        if token.kind == "string":
-            return _unquoted(token)
-        return _number(token) if token.kind == "number" else _LITERALS[meaning]
-
-    def _items(self) -> tuple[Scalar, ...]:
-        items: list[Scalar] = []
-        if self._take("]"):
-            return ()
-        while True:
-            if len(items) == limits.EXPRESSION_LIST_ITEMS:
-                self._refuse(f"more than {limits.EXPRESSION_LIST_ITEMS} items")
-            items.append(self._literal("string, number, TRUE, FALSE or NULL"))
-            if self._take("]"):
-                return tuple(items)
-            self._expect(",", "',' or ']'")
-
-    def _path(self) -> Node:
-        first = self._advance()
-        segments: list[str | int] = [first.text]
-        while True:
-            if self._take("."):
-                if self._next.kind not in ("word", "quoted"):
-                    self._refuse("name expected")
-                segments.append(self._advance().text)
-            elif self._take("["):
-                segments.append(self._subscript())
-                self._expect("]")
-            else:
-                return self._node(first, Path(self._without_prefix(first, segments)))
-
-    def _subscript(self) -> str | int:
-        token = self._next
-        if token.kind == "string":
-            self._index += 1
-            return _unquoted(token)
-        if token.kind != "number" or not token.text.isdigit():
-            self._refuse("index or string expected")
-        self._index += 1
-        return int(_number(token))
-
-    def _without_prefix(self, first: _Token, segments: list[str | int]) -> Segments:
-        """Strip `worker.` or `task.`; the other one of the two is refused.
-
-        A backticked name is never a prefix, so an attribute called `task` stays within
-        reach.
+        For SKIP the attributes are counts: available, unavailable, and each activity's
+        by its sid.
         """
-        prefixes = {context.value for context in Context}
-        prefixed = len(segments) > 1 and isinstance(segments[1], str)
-        if first.kind == "quoted" or first.text not in prefixes or not prefixed:
-            return tuple(segments)
-        if first.text != self._context.value:
-            own = self._context.value
-            found = f"{first.text}.* is not known in a {own} expression"
-            raise _Refused(
-                f"{found} (an attribute of that name needs backticks)", first.position
-            )
-        return tuple(segments[1:])
+        return self._reading({_ROOTS[self.context]: attributes}) is True
 
-    def _operation(self, token: _Token, operator: str, *operands: Node) -> Node:
-        return self._node(token, Operation(operator, operands))
+    def evaluate_pair(
+        self, task: Mapping[str, JsonValue], worker: Mapping[str, JsonValue]
+    ) -> bool:
+        """Say whether a task and a worker satisfy a PAIR expression together.
 
-    def _node(self, token: _Token, node: Node) -> Node:
-        self._nodes += 1
-        if self._nodes > limits.EXPRESSION_NODES:
-            found = f"more than {limits.EXPRESSION_NODES} operands and operators"
-            raise _Refused(found, token.position)
-        return node
+        The worker has under `channel`, by unique name, the objects live paths read.
+        """
+        return self._reading({"task": task, "worker": worker}) is True
+
+    def program(
+        self, channels: Mapping[str, int] | None = None
+    ) -> tuple[Instruction, ...]:
+        """List the postfix instructions, at most EXPRESSION_NODES of them.
+
+        `channels` numbers the task channels by their unique names; a channel that is not
+        there is null.
+        """
+        steps: list[Instruction] = []
+        if self.root is not None:
+            _append_instructions(steps, self.root, channels or {})
+        return tuple(steps)
+
+    def conjuncts(self) -> tuple["Expression", ...]:
+        """Return the parts that must all hold, each with its own text."""
+        if not isinstance(self.root, Operation) or self.root.operator != "and":
+            return (self,)
+        return tuple(
+            _parsed(self.text[part.start : part.end], self.context, self.dialect)
+            for part in parts(self.root, "and")
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     @property
-    def _next(self) -> _Token:
-        return self._tokens[self._index]
-
-    def _advance(self) -> _Token:
-        self._index += 1
-        return self._tokens[self._index - 1]
-
-    def _take(self, meaning: str) -> _Token | None:
-        return self._advance() if _meaning(self._next) == meaning else None
-
-    def _expect(self, meaning: str, shown: str = "") -> None:
-        if not self._take(meaning):
-            shown = shown or (meaning.upper() if meaning.isalpha() else f"'{meaning}'")
-            self._refuse(f"{shown} expected")
-
-    def _refuse(self, found: str) -> NoReturn:
-        raise _Refused(found, self._next.position)
+    def _key(self) -> tuple[str, Context, Dialect]:
+        return self.text, self.context, self.dialect
 
 
-def _meaning(token: _Token) -> str:
-    """Name what the grammar sees: a keyword, a symbol, or the kind of the token."""
-    if token.kind == "word":
-        word = token.text.lower()
-        return word if word in _KEYWORDS else "name"
-    return token.text if token.kind == "symbol" else token.kind
+def _append_instructions(
+    steps: list[Instruction], node: Node, channels: Mapping[str, int]
+) -> None:
+    if isinstance(node, Operation):
+        for operand in node.operands:
+            _append_instructions(steps, operand, channels)
+        steps.append((node.operator,))
+    elif isinstance(node, Const):
+        steps.append(("const", node.value))
+    elif not node.live:
+        steps.append(("path", node.root, node.segments))
+    else:
+        steps.append(_live(node.segments, channels) or ("const", None))
+
+
+def _live(segments: Segments, channels: Mapping[str, int]) -> Operand | None:
+    _, name, wanted = segments
+    number = channels.get(str(name))
+    return None if number is None else ("live", number, str(wanted))
+
+
+_ROOTS = {Context.WORKER: "worker", Context.TASK: "task", Context.SKIP: "workers"}
+
+
+class OrderClause(msgspec.Struct, frozen=True, gc=False):
+    """A number of the worker by which candidates are ordered."""
+
+    segments: Segments
+    descending: bool
+    #: the number is one of LIVE_FIELDS, as in Path
+    live: bool = False
+
+
+def parse(
+    text: str, context: Context, field: str = "expression", dialect: Dialect = STRICT
+) -> Expression:
+    """Parse an expression; raises ExpressionError under the name `field`.
+
+    An empty text is allowed for workers only, and matches nobody.
+    """
+    try:
+        return _parsed(text, context, dialect)
+    except Refused as refused:
+        raise ExpressionError(field, refused.found, refused.position, text) from refused
+
+
+def parse_order(text: str, field: str = "order_by") -> tuple[OrderClause, ...]:
+    """Parse `worker.<path> [ASC|DESC], ...`; raises ExpressionError."""
+    try:
+        _check_length(text)
+        orders = Parser(text, Context.PAIR).orders()
+    except Refused as refused:
+        raise ExpressionError(field, refused.found, refused.position, text) from refused
+    return tuple(
+        OrderClause(path.segments, descending, path.live) for path, descending in orders
+    )
+
+
+def parse_reference(text: str, field: str) -> Segments:
+    """Parse `task.<path>`, which names an attribute; raises ExpressionError."""
+    try:
+        _check_length(text)
+        path = Parser(text, Context.PAIR).reference()
+    except Refused as refused:
+        raise ExpressionError(field, refused.found, refused.position, text) from refused
+    return path.segments
+
+
+def warnings_of(expression: Expression) -> tuple[str, ...]:
+    """Say what is allowed and rarely meant: always true, always false, and so on."""
+    return judgement_of(expression).warnings
+
+
+def judgement_of(expression: Expression) -> Judgement:
+    """Say what can be said without attributes: whether it is constant, and warnings."""
+    if expression.root is None:
+        return Judgement(constant=False)
+    return judge(expression.text, expression.root, expression.context)
+
+
+def order_operands(
+    clauses: tuple[OrderClause, ...], channels: Mapping[str, int]
+) -> tuple[tuple[Operand, bool], ...]:
+    """Return clauses as the matcher reads them: (operand, descending).
+
+    A channel that `channels` does not number orders nobody, and its clause is left out.
+    """
+    found: list[tuple[Operand, bool]] = []
+    for clause in clauses:
+        if not clause.live:
+            found.append((("path", "worker", clause.segments), clause.descending))
+        elif (operand := _live(clause.segments, channels)) is not None:
+            found.append((operand, clause.descending))
+    return tuple(found)
+
+
+@lru_cache(maxsize=limits.EXPRESSION_CACHE)
+def _parsed(text: str, context: Context, dialect: Dialect) -> Expression:
+    _check_length(text)
+    if context is Context.WORKER and not text.strip(SPACE):
+        return Expression(text, context, dialect, None, (), 0, lambda _: False)
+    parser = Parser(text, context, dialect)
+    root = parser.expression()
+    reads = ((path.root, path.segments) for path in parser.paths)
+    return Expression(
+        text,
+        context,
+        dialect,
+        root,
+        tuple(dict.fromkeys(reads)),
+        parser.size,
+        reading(root),
+    )
+
+
+def _check_length(text: str) -> None:
+    longest = limits.EXPRESSION_CHARS
+    if len(text) > longest:
+        raise Refused(f"more than {longest} characters", longest + 1)

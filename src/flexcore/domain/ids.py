@@ -21,6 +21,7 @@ RESOURCES = {
     "TC": "task channel",
     "WQ": "task queue",
     "WW": "workflow",
+    "WV": "workflow revision",
     "WK": "worker",
     "WC": "worker channel",
     "WT": "task",

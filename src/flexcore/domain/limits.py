@@ -30,6 +30,7 @@ EXPRESSION_CHARS = 4 * 1024
 EXPRESSION_DEPTH = 32
 EXPRESSION_NODES = 256
 EXPRESSION_LIST_ITEMS = 64
+ORDER_BY_CLAUSES = 8
 #: parsed expressions kept (overflow: the least recently used is parsed again)
 EXPRESSION_CACHE = 1_024
 
@@ -38,10 +39,33 @@ WORKFLOW_BYTES = 1_038_576
 WORKFLOW_KEYS = 100_000
 WORKFLOW_FILTERS = 1_000
 WORKFLOW_TARGETS = 50
+#: targets of all filters together
+WORKFLOW_TARGETS_ALL = 20_000
+#: characters, and operands and operators, of all different expressions together: a
+#: document is read in one go, in about a tenth of a second
+WORKFLOW_EXPRESSION_CHARS = 128 * 1024
+WORKFLOW_EXPRESSION_NODES = 20_000
+#: (overflow: the rest is left out, and that is said)
+WORKFLOW_WARNINGS = 100
 STEP_TIMEOUT_SECONDS = 1_209_600
+
+# Documents of workspaces (overflow: INVALID_ARGUMENT)
+DOCUMENT_BYTES = 1024 * 1024
+DOCUMENT_KEYS = 200_000
+#: attributes and configurations lie a few levels down
+DOCUMENT_DEPTH = ATTRIBUTES_DEPTH + 5
+#: faults named at once (overflow: the rest is found the next time)
+DOCUMENT_FINDINGS = 100
+#: (overflow: the rest is left out)
+IMPORT_WARNINGS = 200
+#: rows of an export that are read at once, and bytes after which its page ends
+EXPORT_SLICE_ROWS = 20
+EXPORT_BYTES = 1024 * 1024
 
 # Routing
 PRIORITY_MAX = 2**31 - 1
+#: what a priority is worth at most where waiting counts (overflow: equal from there on)
+RANK_MAX = 2**62
 CAPACITY_MAX = 50
 TASK_TIMEOUT_SECONDS_DEFAULT = 86_400
 TASK_TIMEOUT_SECONDS_MAX = 1_209_600
@@ -49,6 +73,28 @@ RESERVATION_TIMEOUT_SECONDS_DEFAULT = 120
 RESERVATION_TIMEOUT_SECONDS_MAX = 86_400
 #: offers of one task; the next cycle cancels it (routing: "max assignment count")
 ASSIGNMENTS_MAX = 1_000
+#: offers of one task at once
+RESERVED_WORKERS_MAX = 50
+#: links of a routing target (overflow: INVALID_ARGUMENT)
+ROUTES_MAX = 10
+#: how long a worker named by a routing target is waited for
+ROUTE_WAIT_SECONDS_DEFAULT = 120
+DISPOSITION_CHARS = 256
+#: target expressions with their order that the matcher keeps ready (overflow: one that
+#: nobody waits with is dropped, and made again when needed)
+SPECS_KEPT = 256
+#: tasks or workers of one batch (overflow: INVALID_ARGUMENT)
+BATCH_MAX = 200
+#: waiting tasks that one step of a re-evaluation moves, and the wait between two steps
+RE_EVALUATE_TASKS = 100
+RE_EVALUATE_WAIT = 10 * MILLISECOND
+#: waiting tasks, and workers, the matcher is told anew of in one decision (overflow:
+#: FAILED_PRECONDITION)
+WAITING_TOLD_MAX = 1_000
+WORKERS_TOLD_MAX = 1_000
+#: revisions kept of a workflow (overflow: the oldest that no open task is in goes; if
+#: there is none, RESOURCE_EXHAUSTED)
+REVISIONS_MAX = 100
 
 # Counts per account, or of accounts (overflow: RESOURCE_EXHAUSTED)
 ACCOUNTS_MAX = 1_000
@@ -79,6 +125,20 @@ CHANGE_SET_BYTES = 1024 * 1024
 CHANGE_SET_RESOURCES = 1_000
 #: offers that one decision gives their time back, however large they are
 SHIFT_OFFERS = 250
+
+# Explaining a waiting task: what is looked at before others have a turn, in workers, in
+# sids that are only noted, and in time
+EXPLAIN_WORKERS = 20
+EXPLAIN_SIDS = 1_000
+EXPLAIN_TIME = MILLISECOND // 10
+#: how often it begins anew because the task or the staff is not what it was (overflow:
+#: UNAVAILABLE with RetryInfo for the task, all sids at once for the staff)
+EXPLAIN_ATTEMPTS = 5
+#: what is shown: steps, workers who are nearest, and letters of an expression (overflow:
+#: the rest is left out)
+EXPLAIN_STEPS = 10
+EXPLAIN_NEAREST = 5
+EXPLAIN_CHARS = 120
 
 # The mailbox of an account
 TURN_COMMANDS = 64
@@ -130,6 +190,27 @@ STREAM_MESSAGE_EVENTS = 500
 STREAM_WRITE_TIMEOUT = 10 * SECOND
 HEARTBEAT_INTERVAL = 15 * SECOND
 STREAMS_MAX = 10_000
+
+# Statistics and lists of events
+#: a window that is not given
+STATISTICS_MINUTES_DEFAULT = 15
+STATISTICS_MINUTES_MAX = LOG_RETENTION // MINUTE
+#: queues asked about at once, and thresholds of waiting (overflow: INVALID_ARGUMENT)
+STATISTICS_QUEUES_MAX = 50
+SPLITS_MAX = 20
+SERVICE_LEVEL_SECONDS_DEFAULT = 20
+SHORT_ABANDON_SECONDS_DEFAULT = 5
+#: of the log, read and counted in one go: less than a millisecond of one core
+STATISTICS_READ_BYTES = 24 * 1024
+#: minutes read in one run, after which others may read
+STATISTICS_RUN_MINUTES = 60
+#: cells and spans of minutes that are over, kept by the process (overflow: the minute
+#: not asked for longest is counted again)
+STATISTICS_CACHE_ENTRIES = 50_000
+#: cells or rows looked at on the loop before others run
+STATISTICS_AT_ONCE = 100
+#: change sets that one call of ListEvents looks at (overflow: the page ends)
+LIST_EVENTS_CHANGE_SETS = 5_000
 
 # Idempotency and deduplication
 REQUEST_RETENTION = 24 * HOUR
@@ -187,4 +268,8 @@ CALL_DEADLINE_DEFAULT = 10 * SECOND
 CALL_DEADLINE_MAX = 30 * SECOND
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1_000
+#: rows that one page of a list looks at whose filter no index knows (overflow: a page of
+#: fewer rows, from which the next one goes on), and rows it reads at a time
+LIST_SCAN_ROWS = 5_000
+LIST_SLICE_ROWS = 500
 DRAIN_TIME = 10 * SECOND

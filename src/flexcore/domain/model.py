@@ -8,6 +8,8 @@ from typing import Self
 
 import msgspec
 
+from flexcore.domain.parts import Choice, Media, ReceiptEntry, Refusal, Route
+from flexcore.domain.semantics import Semantics, Value
 from flexcore.domain.states import (
     OPEN_RESERVATION,
     OPEN_TASK,
@@ -64,11 +66,18 @@ class Claim(Row, frozen=True, gc=False, kw_only=True, tag="claim"):
 
 
 class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
-    """A set of workers, queues and workflows that route among themselves."""
+    """A set of workers, queues and workflows that route among themselves.
+
+    `policies` are those set for themselves; the others are those of `semantics`. Workers
+    of queues of both orders empty those of `prioritize_queue_order` first.
+    """
 
     friendly_name: str
     default_activity_sid: str = ""
     timeout_activity_sid: str = ""
+    semantics: Semantics = Semantics.STRICT
+    policies: dict[str, Value] = {}
+    prioritize_queue_order: str = "FIFO"
 
 
 class Activity(Row, frozen=True, gc=False, kw_only=True, tag="activity"):
@@ -80,32 +89,69 @@ class Activity(Row, frozen=True, gc=False, kw_only=True, tag="activity"):
 
 
 class TaskChannel(Row, frozen=True, gc=False, kw_only=True, tag="task_channel"):
-    """A capacity class of tasks."""
+    """A capacity class of tasks.
+
+    `channel_optimized_routing` orders candidates by what they did on this channel alone.
+    """
 
     workspace_sid: str
     unique_name: str
     friendly_name: str
+    channel_optimized_routing: bool = False
 
 
 class TaskQueue(Row, frozen=True, gc=False, kw_only=True, tag="task_queue"):
-    """Tasks waiting for the workers that satisfy `target_workers`."""
+    """Tasks waiting for the workers that satisfy `target_workers`.
+
+    `max_reserved_workers` 0 makes it a pull queue: nothing is offered, workers claim.
+    `policies` are those it overrides of its workspace. `cursor` is the order of the
+    worker last offered something in turn (policy worker_order).
+    """
 
     workspace_sid: str
     friendly_name: str
     target_workers: str = "1==1"
+    max_reserved_workers: int = 1
+    task_order: str = "FIFO"
+    policies: dict[str, Value] = {}
+    cursor: int = -1
 
 
 class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
-    """Which queue a task enters, and when it moves on; `configuration` is JSON text."""
+    """Which queue a task enters, and when it moves on; `configuration` is JSON text.
+
+    Every configuration is a revision; a task keeps the one it entered. While waiting
+    tasks are moved to the current one, `re_evaluate_time` is when the next few are
+    looked at and `re_evaluate_left` how many there are.
+    """
 
     workspace_sid: str
     friendly_name: str
     configuration: str
     task_reservation_timeout_seconds: int
+    revision_sid: str = ""
+    re_evaluate_time: int = 0
+    re_evaluate_left: int = 0
+
+
+class WorkflowRevision(
+    Row, frozen=True, gc=False, kw_only=True, tag="workflow_revision"
+):
+    """One configuration of a workflow; never changes."""
+
+    workspace_sid: str
+    workflow_sid: str
+    number: int
+    configuration: str
 
 
 class Worker(Row, frozen=True, gc=False, kw_only=True, tag="worker"):
-    """Somebody who can be offered tasks; `order` breaks ties and never changes."""
+    """Somebody who can be offered tasks; `order` breaks ties and never changes.
+
+    `available_time` is since when the worker has been available without a break;
+    `missed_offers` how many offers in a row ran out; `return_activity_sid` where the
+    worker goes back to on the next sign of life (policy missed_offer).
+    """
 
     workspace_sid: str
     friendly_name: str
@@ -113,15 +159,26 @@ class Worker(Row, frozen=True, gc=False, kw_only=True, tag="worker"):
     activity_sid: str
     activity_time: int
     order: int
+    available_time: int = 0
+    missed_offers: int = 0
+    return_activity_sid: str = ""
 
     @property
     def name_key(self) -> str:
         """What must be unique: the friendly name, whatever its case, per workspace."""
-        return f"{self.workspace_sid}|{self.friendly_name.casefold()}"
+        return f"{self.workspace_sid}|{self.folded_name}"
+
+    @property
+    def folded_name(self) -> str:
+        """The friendly name, whatever its case."""
+        return self.friendly_name.casefold()
 
 
 class WorkerChannel(Row, frozen=True, gc=False, kw_only=True, tag="worker_channel"):
-    """How many tasks of one task channel a worker may hold, and its offer clock."""
+    """How many tasks of one task channel a worker may hold, and its clocks.
+
+    `last_offered` is when an offer was last made, `last_released` when one last ended.
+    """
 
     workspace_sid: str
     worker_sid: str
@@ -130,6 +187,7 @@ class WorkerChannel(Row, frozen=True, gc=False, kw_only=True, tag="worker_channe
     configured_capacity: int = 1
     available: bool = True
     last_offered: int = 0
+    last_released: int = 0
 
 
 # --- routing work ----------------------------------------------------------------------
@@ -139,7 +197,10 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     """Work that waits for a worker.
 
     `sequence` is the log position of its creation and breaks ties of waiting order.
-    `step_*` say where in its workflow it is; `filter` -1 is the default filter.
+    `step_*` say where in its workflow it is (domain/workflows.py); `step_start` is what
+    its clock counts from, `skip_pending` says that skip_if is still to be asked. `routes`
+    bypass the workflow; `route` is the one it is at, -1 none. `limit_time` ends its being
+    assigned or wrapped up, `purge_time` its being kept.
     """
 
     workspace_sid: str
@@ -159,19 +220,49 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     step_deadline: int
     queue_entered_time: int
     reason: str = ""
+    disposition: str = ""
     assignment_count: int = 0
     invite_sid: str = ""
+    workflow_revision_sid: str = ""
+    step_start: int = 0
+    skip_pending: bool = False
+    routes: tuple[Route, ...] = ()
+    route: int = -1
+    refusals: tuple[Refusal, ...] = ()
+    limit_time: int = 0
+    purge_time: int = 0
 
     @property
     def open_workspace_sid(self) -> str:
         """The workspace whose agents still have it to do, if they have."""
         return self.workspace_sid if self.status in OPEN_TASK else ""
 
+    @property
+    def open_queue_sid(self) -> str:
+        """The queue it is in, as long as it is open."""
+        return self.task_queue_sid if self.status in OPEN_TASK else ""
+
+    @property
+    def open_workflow_sid(self) -> str:
+        """The workflow it is in, as long as it is open."""
+        return self.workflow_sid if self.status in OPEN_TASK else ""
+
+    @property
+    def open_channel_sid(self) -> str:
+        """The task channel it is on, as long as it is open."""
+        return self.task_channel_sid if self.status in OPEN_TASK else ""
+
+    @property
+    def open_revision_sid(self) -> str:
+        """The revision of its workflow it walks through, as long as it is open."""
+        return self.workflow_revision_sid if self.status in OPEN_TASK else ""
+
 
 class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
     """One offer of one task to one worker, valid until `deadline`.
 
     `order` is the log position of its creation and breaks ties of deadlines.
+    `accept_time` and `wrap_time` are when it was accepted and its wrap-up began.
     """
 
     workspace_sid: str
@@ -186,6 +277,9 @@ class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
     candidates: int
     order: int = 0
     reason: str = ""
+    choice: Choice | None = None
+    accept_time: int = 0
+    wrap_time: int = 0
 
     @property
     def open_worker_sid(self) -> str:
@@ -222,13 +316,6 @@ class Participant(Row, frozen=True, gc=False, kw_only=True, tag="participant"):
     remove_time: int = 0
 
 
-class Media(msgspec.Struct, frozen=True, gc=False):
-    """One file of a message."""
-
-    url: str
-    content_type: str
-
-
 class Message(Row, frozen=True, gc=False, kw_only=True, tag="message"):
     """What somebody said; `index` has no gaps within its conversation."""
 
@@ -240,14 +327,6 @@ class Message(Row, frozen=True, gc=False, kw_only=True, tag="message"):
     media: tuple[Media, ...] = ()
     attributes: str = "{}"
     channel_message_sid: str = ""
-
-
-class ReceiptEntry(msgspec.Struct, frozen=True, gc=False):
-    """One line of a receipt's timeline."""
-
-    status: ReceiptStatus
-    time: int
-    error_code: int = 0
 
 
 class Receipt(Row, frozen=True, gc=False, kw_only=True, tag="receipt"):
@@ -368,6 +447,7 @@ Resource = (
     | TaskChannel
     | TaskQueue
     | Workflow
+    | WorkflowRevision
     | Worker
     | WorkerChannel
     | Task

@@ -1,67 +1,252 @@
-"""What the operators of an expression mean; the semantics are strict.
+"""The presets of a workspace: what `strict` and `compat` stand for, and nowhere else.
 
-A missing key is null. Values of different types are never equal; a boolean is no number;
-integers and decimals compare by value, strings by code point and with regard to case.
-`<` and its kin hold between two numbers or two strings only. An array or an object is
-equal to nothing, itself included. The negative operators are exact negations of the
-positive ones: NOT IN a missing array is true. What is not a boolean is false.
+Engine and matcher read policies and never a preset. A policy is looked for in the task
+queue (if it may override it), then in the workspace, then in the workspace's preset.
+docs/semantics.md is printed from this table.
 """
 
-from collections.abc import Callable
-from typing import TypeGuard
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
 
-_TYPES: dict[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    str: "string",
+import msgspec
+
+from flexcore.domain.errors import InvalidArgument
+
+Value: TypeAlias = str | int | bool
+#: policies somebody set, by name; what is not there comes from further up
+Overrides: TypeAlias = Mapping[str, Value]
+
+
+class Semantics(StrEnum):
+    """A preset: `strict` is flexcore's own, `compat` behaves as TaskRouter does."""
+
+    STRICT = "strict"
+    COMPAT = "compat"
+
+
+class Policy(NamedTuple):
+    """One line of the table: one of some words, a number within a range, or a boolean."""
+
+    strict: Value
+    compat: Value
+    words: tuple[str, ...]
+    range: tuple[int, int] | None
+    #: a task queue may set it for itself
+    queue: bool
+    meaning: str
+
+
+POLICIES: Mapping[str, Policy] = {
+    "step_clock": Policy(
+        "step",
+        "age",
+        ("step", "age"),
+        None,
+        False,
+        "what the timeout of a routing step counts from: `step`, from entering "
+        "it, so that no step is passed over untried; `age`, the sum of the "
+        "timeouts up to it from the task's creation",
+    ),
+    "on_exhausted": Policy(
+        "default",
+        "cancel",
+        ("cancel", "default", "repeat"),
+        None,
+        False,
+        "what follows when the last step timed out and no later filter matches: "
+        "`cancel` the task; go to the `default` filter, if there is one, else "
+        "cancel; `repeat` from the first filter that matches; a workflow may say "
+        "otherwise",
+    ),
+    "refusal_scope": Policy(
+        "task",
+        "none",
+        ("none", "step", "queue", "task"),
+        None,
+        True,
+        "how long the refusals of a task by a worker count: not at all, or while "
+        "the task is in the same `step`, in the same `queue`, or as long as there "
+        "is the `task`; a rejected and a missed offer are refusals",
+    ),
+    "refusal_limit": Policy(
+        1,
+        1,
+        (),
+        (1, 100),
+        True,
+        "refusals after which a worker is passed over",
+    ),
+    "refusal_seconds": Policy(
+        30,
+        0,
+        (),
+        (0, 86400),
+        True,
+        "how long the worker is passed over for that task; 0 means as long as the "
+        "refusals count",
+    ),
+    "missed_offer": Policy(
+        "away_after",
+        "offline",
+        ("none", "soft_away", "away_after", "offline"),
+        None,
+        True,
+        "what a missed offer does to its worker: nothing; `soft_away`, to the "
+        "timeout activity until the worker next does something; `away_after`, to "
+        "the timeout activity after missed_offer_limit in a row; `offline`, to "
+        "the timeout activity at once",
+    ),
+    "missed_offer_limit": Policy(
+        2,
+        1,
+        (),
+        (1, 100),
+        True,
+        "offers missed in a row that `away_after` waits for",
+    ),
+    "type_mismatch": Policy(
+        "negate",
+        "false",
+        ("negate", "false"),
+        None,
+        False,
+        "what `!=`, NOT IN and NOT CONTAINS are for operands of the wrong kind "
+        "(an array where a single value belongs, or the other way round): the "
+        "exact opposite of the positive operator, or false",
+    ),
+    "missing_array": Policy(
+        "empty",
+        "false",
+        ("empty", "false"),
+        None,
+        False,
+        "what `x NOT IN a` is where a is missing: true, as for an `empty` array, "
+        "or false",
+    ),
+    "worker_order": Policy(
+        "longest_idle",
+        "least_recently_offered",
+        ("longest_idle", "least_recently_offered", "least_utilized", "round_robin"),
+        None,
+        True,
+        "which of the candidates is first, after the order_by of the step: "
+        "`longest_idle` since becoming available, the last offer or the end of "
+        "the last one; `least_recently_offered`; `least_utilized`, by held over "
+        "capacity, then longest idle; `round_robin`, the next one in order of "
+        "creation",
+    ),
+    "wrap_limit_seconds": Policy(
+        3600,
+        0,
+        (),
+        (0, 86400),
+        True,
+        "how long a wrap-up may take; 0 means no limit",
+    ),
+    "auto_complete": Policy(
+        True,
+        False,
+        (),
+        None,
+        True,
+        "whether the server completes a task at its wrap-up limit, or only says so",
+    ),
+    "assigned_limit_seconds": Policy(
+        0,
+        86400,
+        (),
+        (0, 1209600),
+        False,
+        "how long a task may be assigned before it is deleted; 0 means no limit",
+    ),
+    "priority_boost_seconds": Policy(
+        0,
+        0,
+        (),
+        (0, 86400),
+        False,
+        "seconds of waiting worth one point of priority in FIFO queues, so that a "
+        "task is never overtaken by one of n points more that came n times so "
+        "many seconds later; 0 means that waiting does not count",
+    ),
+    "retention_seconds": Policy(
+        0,
+        300,
+        (),
+        (0, 3600),
+        False,
+        "how long a finished task can be read before it is deleted; 0 means for ever",
+    ),
 }
 
 
-def equal(left: object, right: object) -> bool:
-    """Say whether both are scalars of one type and of the same value."""
-    kind = _TYPES.get(type(left))
-    return kind is not None and kind == _TYPES.get(type(right)) and left == right
+class Policies(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A value for every policy of the table above."""
+
+    step_clock: str
+    on_exhausted: str
+    refusal_scope: str
+    refusal_limit: int
+    refusal_seconds: int
+    missed_offer: str
+    missed_offer_limit: int
+    type_mismatch: Literal["negate", "false"]
+    missing_array: Literal["empty", "false"]
+    worker_order: str
+    wrap_limit_seconds: int
+    auto_complete: bool
+    assigned_limit_seconds: int
+    priority_boost_seconds: int
+    retention_seconds: int
 
 
-def order(left: object, right: object) -> int | None:
-    """Compare two numbers or two strings: -1, 0 or 1; None for anything else."""
-    if isinstance(left, str) and isinstance(right, str):
-        return (left > right) - (left < right)
-    if _is_number(left) and _is_number(right):
-        return (left > right) - (left < right)
-    return None
-
-
-def has(left: object, right: object) -> bool:
-    """Say whether the left one is an array with an element equal to the right one."""
-    return isinstance(left, list | tuple) and any(equal(item, right) for item in left)
-
-
-def contains(left: object, right: object) -> bool:
-    """Say whether both are strings and the right one is part of the left one."""
-    return isinstance(left, str) and isinstance(right, str) and right in left
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-#: by instruction; AND and OR are not here, they do not always read both sides
-OPERATORS: dict[str, Callable[..., bool]] = {
-    "==": equal,
-    "!=": lambda left, right: not equal(left, right),
-    "<": lambda left, right: order(left, right) == -1,
-    "<=": lambda left, right: order(left, right) in (-1, 0),
-    ">": lambda left, right: order(left, right) == 1,
-    ">=": lambda left, right: order(left, right) in (0, 1),
-    "contains": contains,
-    "not_contains": lambda left, right: not contains(left, right),
-    "has": has,
-    "in": lambda left, right: has(right, left),
-    "not_in": lambda left, right: not has(right, left),
-    "is_null": lambda value: value is None,
-    "is_not_null": lambda value: value is not None,
-    "not": lambda value: value is not True,
+_PRESETS: Mapping[Semantics, Mapping[str, Value]] = {
+    Semantics.STRICT: {name: policy.strict for name, policy in POLICIES.items()},
+    Semantics.COMPAT: {name: policy.compat for name, policy in POLICIES.items()},
 }
+
+
+def resolved(semantics: str, *overrides: Overrides) -> Policies:
+    """Return the policies of a preset with overrides, the later ones first."""
+    return _resolved(semantics, *(tuple(sorted(each.items())) for each in overrides))
+
+
+@lru_cache(maxsize=1_024)
+def _resolved(semantics: str, *overrides: tuple[tuple[str, Value], ...]) -> Policies:
+    values = dict(_PRESETS[Semantics(semantics)])
+    for each in overrides:
+        values.update(each)
+    return msgspec.convert(values, Policies)
+
+
+def check_overrides(
+    given: Overrides, field: str = "policies", *, queue: bool = False
+) -> dict[str, Value]:
+    """Return checked overrides; INVALID_ARGUMENT names every bad one."""
+    bad = [
+        (f"{field}.{name}", refusal)
+        for name, value in given.items()
+        if (refusal := _refusal(name, value, queue=queue))
+    ]
+    if bad:
+        raise InvalidArgument.of(bad)
+    return dict(sorted(given.items()))
+
+
+def _refusal(name: str, value: Value, *, queue: bool) -> str:
+    policy = POLICIES.get(name)
+    if policy is None:
+        return "there is no such policy"
+    if queue and not policy.queue:
+        return "is a policy of the workspace, not of a queue"
+    if isinstance(policy.strict, bool):
+        return "" if isinstance(value, bool) else "must be true or false"
+    if not policy.range:
+        words = ", ".join(policy.words)
+        return "" if value in policy.words else f"must be one of {words}"
+    least, most = policy.range
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "must be a whole number"
+    return "" if least <= value <= most else f"must be {least} to {most}, is {value}"

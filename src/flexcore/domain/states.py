@@ -6,7 +6,7 @@ A transition is a look-up. What is not in a table cannot happen: `next_state` ra
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from flexcore.domain.errors import FailedPrecondition
 
@@ -32,6 +32,7 @@ class ReservationStatus(StrEnum):
     REJECTED = "rejected"
     TIMEOUT = "timeout"
     CANCELED = "canceled"
+    RESCINDED = "rescinded"
 
 
 class ConversationState(StrEnum):
@@ -92,15 +93,16 @@ _S = TypeVar("_S", bound=StrEnum)
 
 _T, _R = TaskStatus, ReservationStatus
 
-#: causes: offer, unoffered (the last open reservation ended), accept, wrap, complete,
-#: cancel (API), expire (TTL), exhaust (end of the workflow), overrun (too many offers)
 TASK: Table = {
     _T.PENDING: {
         "offer": _T.RESERVED,
+        "claim": _T.ASSIGNED,
         "cancel": _T.CANCELED,
         "expire": _T.CANCELED,
         "exhaust": _T.CANCELED,
+        "skip": _T.CANCELED,
         "overrun": _T.CANCELED,
+        "unplaceable": _T.CANCELED,
     },
     _T.RESERVED: {
         "unoffered": _T.PENDING,
@@ -120,6 +122,7 @@ RESERVATION: Table = {
         "reject": _R.REJECTED,
         "expire": _R.TIMEOUT,
         "cancel": _R.CANCELED,
+        "rescind": _R.RESCINDED,
     },
     _R.ACCEPTED: {"wrap": _R.WRAPPING, "complete": _R.COMPLETED},
     _R.WRAPPING: {"complete": _R.COMPLETED},
@@ -127,6 +130,7 @@ RESERVATION: Table = {
     _R.REJECTED: {},
     _R.TIMEOUT: {},
     _R.CANCELED: {},
+    _R.RESCINDED: {},
 }
 
 CONVERSATION: Table = {
@@ -205,6 +209,89 @@ MACHINES: Mapping[str, Table] = {
     "invite": INVITE,
     "interaction participant": PARTICIPANT,
     "outbox entry": OUTBOX,
+}
+
+
+class Consequence(NamedTuple):
+    """What a cause brings about: the events in order, and what else follows."""
+
+    events: tuple[str, ...]
+    effect: str
+
+
+#: every cause of the routing machines, as docs/states.md prints it
+CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
+    "task": {
+        "offer": Consequence(
+            ("reservation.created",),
+            "a batch of offers counts once in assignment_count; each takes capacity",
+        ),
+        "claim": Consequence(
+            ("reservation.created", "reservation.accepted"),
+            "a worker takes it unasked; counts once in assignment_count",
+        ),
+        "unoffered": Consequence(
+            (),
+            "its last pending reservation ended; it goes on if its step is over, else it"
+            " waits in its place",
+        ),
+        "accept": Consequence(
+            ("reservation.accepted", "reservation.rescinded"),
+            "the other offers are rescinded; timeouts of step and task no longer apply,"
+            " the assigned limit begins",
+        ),
+        "wrap": Consequence(
+            ("task.wrapup", "reservation.wrapup"),
+            "capacity stays taken; the wrap limit begins",
+        ),
+        "complete": Consequence(
+            ("task.completed", "reservation.completed"),
+            "by a call, or at the wrap limit; capacity is free, retention begins",
+        ),
+        "cancel": Consequence(
+            ("task.canceled", "reservation.canceled"), "by a call, or with its channel"
+        ),
+        "expire": Consequence(
+            ("task.canceled", "reservation.canceled"), "its own timeout passed"
+        ),
+        "exhaust": Consequence(
+            ("workflow.exhausted", "workflow.timeout", "task.canceled"),
+            "the last step timed out and nothing else is configured to follow",
+        ),
+        "skip": Consequence(
+            ("workflow.skipped", "task.canceled"), "the last step was skipped"
+        ),
+        "overrun": Consequence(
+            ("task.canceled",), "it was offered 1,000 times and came back once more"
+        ),
+        "unplaceable": Consequence(
+            ("reservation.failed", "task.canceled"),
+            "no link of its routing target took it",
+        ),
+    },
+    "reservation": {
+        "accept": Consequence(
+            ("reservation.accepted",),
+            "the worker has missed no offer in a row any more",
+        ),
+        "reject": Consequence(
+            ("reservation.rejected",),
+            "counts as a refusal; the worker may change activity; capacity is free",
+        ),
+        "expire": Consequence(
+            ("reservation.timeout", "worker.missed-offer"),
+            "counts as a refusal; the policy missed_offer applies; capacity is free",
+        ),
+        "cancel": Consequence(
+            ("reservation.canceled",), "its task was canceled; capacity is free"
+        ),
+        "rescind": Consequence(
+            ("reservation.rescinded",),
+            "another worker accepted; no refusal, the activity stays; capacity is free",
+        ),
+        "wrap": Consequence(("reservation.wrapup",), "capacity stays taken"),
+        "complete": Consequence(("reservation.completed",), "capacity is free"),
+    },
 }
 
 #: a task in one of these can still be worked on; its rows stay in memory

@@ -1,117 +1,86 @@
-"""Workflows: the configuration document as a plan, and the only walk through it.
+"""Workflows: the configuration document, read into a plan.
 
-A task enters at the first filter whose expression is true, waits in its targets one after
-the other, and goes on with the next later filter that is true when the last target timed
-out. `default_filter` is for tasks no filter took on entry; a timeout never leads there.
+    {"task_routing": {"filters": [Filter, ...], "default_filter": Target without timeout,
+                      "on_exhausted": Exhaustion}}
 
-    enter --> filters[i].targets[0] --timeout--> ... --timeout--> filters[j > i] --> ...
-      `-----> default_filter (no timeout)              `--------> None: exhausted
+    Filter:     filter_friendly_name or friendly_name, expression, targets, on_exhausted
+    Target:     queue (the first one's; later ones inherit it), priority, timeout in
+                seconds, expression, order_by, skip_if,
+                known_worker_sid or known_worker_friendly_name
+    Exhaustion: "cancel", "default", "repeat", or {"action": "queue", "queue": WQ...}
+
+That is the document of TaskRouter with `on_exhausted` added. A null counts as a key left
+out, a number may be given as a string. What a plan means says `plans.py`.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-
-import msgspec
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject, JsonValue, decode_object
 from flexcore.domain.errors import InvalidArgument
-from flexcore.domain.expressions import Context, Expression, parse
+from flexcore.domain.expressions import (
+    Context,
+    Dialect,
+    Expression,
+    parse,
+    parse_order,
+    parse_reference,
+)
+from flexcore.domain.objects import check_keys, integer, objects, string
+from flexcore.domain.plan_lint import warnings_of_plan
+from flexcore.domain.plans import (
+    ACTIONS,
+    DEFAULT_FILTER,
+    DOCUMENT,
+    EXHAUSTION,
+    Exhaustion,
+    Filter,
+    Known,
+    Step,
+    Target,
+    WorkflowPlan,
+    after_exhaustion,
+    after_skip,
+    after_timeout,
+    age_seconds_max,
+    enter,
+    exhaustion_of,
+    known_of,
+    step_at,
+)
 
-#: the filter_index of the step that `default_filter` stands for
-DEFAULT_FILTER = -1
+__all__ = [
+    "DEFAULT_FILTER",
+    "DOCUMENT",
+    "EXHAUSTION",
+    "Exhaustion",
+    "Filter",
+    "Known",
+    "Step",
+    "Target",
+    "WorkflowPlan",
+    "after_exhaustion",
+    "after_skip",
+    "after_timeout",
+    "age_seconds_max",
+    "enter",
+    "exhaustion_of",
+    "known_of",
+    "parse_workflow",
+    "step_at",
+]
 
+Read = TypeVar("Read")
 
-class Target(msgspec.Struct, frozen=True, gc=False):
-    """One routing step of a filter, with the queue inherited where none is given."""
-
-    queue_sid: str
-    #: None keeps the priority the task has
-    priority: int | None = None
-    #: None waits until the task itself times out
-    timeout_seconds: int | None = None
-
-
-class Filter(msgspec.Struct, frozen=True, gc=False):
-    """Targets for the tasks an expression is true for; without one, for all tasks."""
-
-    name: str
-    expression: Expression | None
-    targets: tuple[Target, ...]
-
-    def matches(self, attributes: Mapping[str, JsonValue]) -> bool:
-        """Say whether a task with these attributes belongs here."""
-        return self.expression is None or self.expression.evaluate(attributes)
-
-
-class WorkflowPlan(msgspec.Struct, frozen=True, gc=False):
-    """A checked configuration document."""
-
-    filters: tuple[Filter, ...] = ()
-    default: Target | None = None
-
-
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """Where in the plan a task waits."""
-
-    filter_index: int
-    target_index: int
-    queue_sid: str
-    priority: int | None
-    timeout_seconds: int | None
-
-
-# The walk
-
-
-def enter(plan: WorkflowPlan, attributes: Mapping[str, JsonValue]) -> Step | None:
-    """Find the step a task enters; None if nothing takes it."""
-    step = _first_match(plan, 0, attributes)
-    if step is None and plan.default is not None:
-        return _step(plan.default, DEFAULT_FILTER, 0)
-    return step
-
-
-def advance(
-    plan: WorkflowPlan, step: Step, attributes: Mapping[str, JsonValue]
-) -> Step | None:
-    """Find the step after one that timed out; None if the workflow is exhausted.
-
-    A step of an earlier document is taken by its place; past the end it is exhausted.
-    """
-    if step.filter_index == DEFAULT_FILTER:
-        return None
-    here = plan.filters[step.filter_index : step.filter_index + 1]
-    targets = here[0].targets if here else ()
-    following = step.target_index + 1
-    if following < len(targets):
-        return _step(targets[following], step.filter_index, following)
-    return _first_match(plan, step.filter_index + 1, attributes)
-
-
-def _first_match(
-    plan: WorkflowPlan, start: int, attributes: Mapping[str, JsonValue]
-) -> Step | None:
-    for index in range(start, len(plan.filters)):
-        if plan.filters[index].matches(attributes):
-            return _step(plan.filters[index].targets[0], index, 0)
-    return None
-
-
-def _step(target: Target, filter_index: int, target_index: int) -> Step:
-    return Step(
-        filter_index,
-        target_index,
-        target.queue_sid,
-        target.priority,
-        target.timeout_seconds,
-    )
-
-
-# The document
-
-_UNSUPPORTED = frozenset(
+_FILTER_KEYS = frozenset(
+    {"filter_friendly_name", "friendly_name", "expression", "targets", "on_exhausted"}
+)
+_TARGET_KEYS = frozenset(
     {
+        "queue",
+        "priority",
+        "timeout",
         "expression",
         "order_by",
         "skip_if",
@@ -119,135 +88,203 @@ _UNSUPPORTED = frozenset(
         "known_worker_friendly_name",
     }
 )
-_NUMERAL = re.compile(r"[0-9]{1,10}")
 
 
 def parse_workflow(
-    text: str, queue_exists: Callable[[str], bool], field: str = "configuration"
+    text: str,
+    queue_exists: Callable[[str], bool],
+    field: str = "configuration",
+    dialect: Dialect | None = None,
 ) -> WorkflowPlan:
     """Read a configuration document of at most WORKFLOW_BYTES.
 
-    Raises InvalidArgument with the path of the value at fault. Keys this version does
-    not act on are refused, never ignored; a null counts as a key left out.
+    Raises InvalidArgument with the path of the value at fault. Unknown keys are refused,
+    never ignored.
     """
     document = decode_object(
         text, field, size_max=limits.WORKFLOW_BYTES, keys_max=limits.WORKFLOW_KEYS
     )
-    _check_keys(document, field, {"task_routing"})
-    routing = document.get("task_routing")
+    check_keys(document, field, frozenset({"task_routing"}))
     path = f"{field}.task_routing"
+    routing = document.get("task_routing")
     if not isinstance(routing, dict):
         raise InvalidArgument(path, "an object is required")
-    _check_keys(routing, path, {"filters", "default_filter"})
-    reader = _Reader(queue_exists)
-    filters = tuple(
-        reader.filter(below, at)
-        for below, at in _objects(routing, path, "filters", limits.WORKFLOW_FILTERS)
+    plan = _Reader(queue_exists, dialect or Dialect()).plan(routing, path)
+    return WorkflowPlan(
+        plan.filters, plan.default, plan.on_exhausted, warnings_of_plan(plan, path)
     )
-    return WorkflowPlan(filters, reader.default(routing, path))
 
 
 class _Reader:
-    """Reads filters and targets; all it holds is the way to look up a queue."""
+    """Reads one document, and counts the text of its expressions."""
 
-    def __init__(self, queue_exists: Callable[[str], bool]) -> None:
+    def __init__(self, queue_exists: Callable[[str], bool], dialect: Dialect) -> None:
         self._queue_exists = queue_exists
+        self._dialect = dialect
+        #: what was read, by key and text: documents repeat themselves
+        self._read: dict[tuple[str, str], Any] = {}
+        self._chars = 0
+        self._nodes = 0
+        self._targets = 0
 
-    def filter(self, value: JsonObject, path: str) -> Filter:
-        known = {"filter_friendly_name", "friendly_name", "expression", "targets"}
-        _check_keys(value, path, known)
-        expression = _string(value, path, "expression")
-        parsed = None
-        if expression is not None:
-            parsed = parse(expression, Context.TASK, f"{path}.expression")
+    def plan(self, routing: JsonObject, path: str) -> WorkflowPlan:
+        check_keys(
+            routing, path, frozenset({"filters", "default_filter", "on_exhausted"})
+        )
+        filters = tuple(
+            self._filter(below, at)
+            for below, at in objects(routing, path, "filters", limits.WORKFLOW_FILTERS)
+        )
+        default = self._default(routing, path)
+        plan = WorkflowPlan(filters, default, self._exhaustion(routing, path))
+        _check_exhaustions(plan, path)
+        return plan
+
+    def _filter(self, value: JsonObject, path: str) -> Filter:
+        check_keys(value, path, _FILTER_KEYS)
+        expression = self._expression(value, path, "expression", Context.TASK)
         targets: list[Target] = []
-        for below, at in _objects(value, path, "targets", limits.WORKFLOW_TARGETS):
-            targets.append(self._target(below, at, targets[-1:]))
+        for below, at in objects(value, path, "targets", limits.WORKFLOW_TARGETS):
+            self._count_target(at)
+            check_keys(below, at, _TARGET_KEYS)
+            inherited = targets[-1].queue_sid if targets else None
+            targets.append(self._target(below, at, inherited))
         if not targets:
             raise InvalidArgument(f"{path}.targets", "at least one target is required")
-        return Filter(_filter_name(value, path), parsed, tuple(targets))
+        name = _filter_name(value, path)
+        return Filter(name, expression, tuple(targets), self._exhaustion(value, path))
 
-    def default(self, routing: JsonObject, path: str) -> Target | None:
+    def _count_target(self, path: str) -> None:
+        self._targets += 1
+        most = limits.WORKFLOW_TARGETS_ALL
+        if self._targets > most:
+            raise InvalidArgument(path, f"more than {most} targets in all")
+
+    def _default(self, routing: JsonObject, path: str) -> Target | None:
         value = routing.get("default_filter")
         path = f"{path}.default_filter"
         if value is None:
             return None
         if not isinstance(value, dict):
             raise InvalidArgument(path, "an object is required")
-        _check_keys(value, path, {"queue", "priority"})
-        return self._target(value, path, [])
+        if value.get("timeout") is not None:
+            raise InvalidArgument(
+                f"{path}.timeout", "a task waits here until its own timeout"
+            )
+        check_keys(value, path, _TARGET_KEYS)
+        return self._target(value, path, None)
 
-    def _target(self, value: JsonObject, path: str, previous: list[Target]) -> Target:
-        _check_keys(value, path, {"queue", "priority", "timeout"})
-        queue_sid = _string(value, path, "queue")
+    def _target(self, value: JsonObject, path: str, inherited: str | None) -> Target:
+        queue_sid = self._queue(value, path) or inherited
         if queue_sid is None:
-            if not previous:
-                raise InvalidArgument(f"{path}.queue", "a task queue is required")
-            queue_sid = previous[0].queue_sid
-        elif not self._queue_exists(queue_sid):
-            refusal = f"task queue {queue_sid[:64]} does not exist"
-            raise InvalidArgument(f"{path}.queue", refusal)
-        priority = _integer(value, path, "priority", 0, limits.PRIORITY_MAX)
+            raise InvalidArgument(f"{path}.queue", "a task queue is required")
         longest = limits.STEP_TIMEOUT_SECONDS
-        return Target(queue_sid, priority, _integer(value, path, "timeout", 1, longest))
+        return Target(
+            queue_sid,
+            integer(value, path, "priority", 0, limits.PRIORITY_MAX),
+            integer(value, path, "timeout", 1, longest),
+            self._expression(value, path, "expression", Context.PAIR),
+            self._once(value, path, "order_by", parse_order) or (),
+            self._expression(value, path, "skip_if", Context.SKIP),
+            self._known(value, path),
+        )
+
+    def _known(self, value: JsonObject, path: str) -> Known | None:
+        sid, name = "known_worker_sid", "known_worker_friendly_name"
+        by_sid = self._once(value, path, sid, parse_reference)
+        by_name = self._once(value, path, name, parse_reference)
+        if by_sid is not None and by_name is not None:
+            raise InvalidArgument(f"{path}.{name}", f"{sid} is given as well")
+        if by_sid is not None:
+            return Known("sid", by_sid)
+        return None if by_name is None else Known("friendly_name", by_name)
+
+    def _exhaustion(self, value: JsonObject, path: str) -> Exhaustion | None:
+        found = value.get("on_exhausted")
+        path = f"{path}.on_exhausted"
+        if found is None:
+            return None
+        queue_sid = None
+        action: JsonValue = found
+        if isinstance(found, dict):
+            check_keys(found, path, frozenset({"action", "queue"}))
+            action, queue_sid = found.get("action"), self._queue(found, path)
+            if action != "queue" and queue_sid is not None:
+                raise InvalidArgument(f"{path}.queue", "the action is not queue")
+        if not isinstance(action, str) or action not in ACTIONS:
+            expected = "cancel, default, repeat or queue is required"
+            raise InvalidArgument(path, expected)
+        if action == "queue" and queue_sid is None:
+            raise InvalidArgument(
+                path, 'an object with "action" and "queue" is required'
+            )
+        return Exhaustion(action, queue_sid or "")
+
+    def _queue(self, value: JsonObject, path: str) -> str | None:
+        sid = string(value, path, "queue")
+        if sid is not None and not self._queue_exists(sid):
+            refusal = f"task queue {sid[:64]} does not exist"
+            raise InvalidArgument(f"{path}.queue", refusal)
+        return sid
+
+    def _expression(
+        self, value: JsonObject, path: str, key: str, context: Context
+    ) -> Expression | None:
+        def read(text: str, field: str) -> Expression:
+            expression = parse(text, context, field, self._dialect)
+            self._nodes += expression.size
+            most = limits.WORKFLOW_EXPRESSION_NODES
+            if self._nodes > most:
+                refusal = f"more than {most} operands and operators in all expressions"
+                raise InvalidArgument(field, refusal)
+            return expression
+
+        # Filters and targets have this key in common, and not its context.
+        return self._once(value, path, key, read, context.value)
+
+    def _once(
+        self,
+        value: JsonObject,
+        path: str,
+        key: str,
+        read: Callable[[str, str], Read],
+        context: str = "",
+    ) -> Read | None:
+        """Read a text in its own language, the first time it occurs."""
+        text = string(value, path, key)
+        if text is None:
+            return None
+        known = (context or key, text)
+        if known not in self._read:
+            self._chars += len(text)
+            most = limits.WORKFLOW_EXPRESSION_CHARS
+            if self._chars > most:
+                refusal = f"more than {most} characters in all expressions"
+                raise InvalidArgument(f"{path}.{key}", refusal)
+            self._read[known] = read(text, f"{path}.{key}")
+        found: Read = self._read[known]
+        return found
 
 
-def _check_keys(value: JsonObject, path: str, known: set[str]) -> None:
-    for key in value:
-        if key not in known:
-            refusal = "not supported by this version"
-            if key not in _UNSUPPORTED:
-                refusal = f"unknown key, {refusal}"
-            raise InvalidArgument(f"{path}.{key}", refusal)
-
-
-def _objects(
-    value: JsonObject, path: str, key: str, count_max: int
-) -> Iterator[tuple[JsonObject, str]]:
-    """Yield the objects of an array of at most `count_max`, each with its path."""
-    items = value.get(key)
-    if items is None:
+def _check_exhaustions(plan: WorkflowPlan, path: str) -> None:
+    """Refuse to go to a default filter that is not there."""
+    if plan.default is not None:
         return
-    if not isinstance(items, list):
-        raise InvalidArgument(f"{path}.{key}", "an array is required")
-    if len(items) > count_max:
-        refusal = f"{len(items)} entries, at most {count_max} are allowed"
-        raise InvalidArgument(f"{path}.{key}", refusal)
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise InvalidArgument(f"{path}.{key}[{index}]", "an object is required")
-        yield item, f"{path}.{key}[{index}]"
+    places = [(plan.on_exhausted, path)]
+    places += [
+        (found.on_exhausted, f"{path}.filters[{index}]")
+        for index, found in enumerate(plan.filters)
+    ]
+    for exhaustion, at in places:
+        if exhaustion is not None and exhaustion.action == "default":
+            raise InvalidArgument(f"{at}.on_exhausted", "there is no default_filter")
 
 
 def _filter_name(value: JsonObject, path: str) -> str:
-    name = _string(value, path, "filter_friendly_name")
-    other = _string(value, path, "friendly_name")
-    if name is not None and other is not None:
+    name = string(value, path, "filter_friendly_name")
+    other = string(value, path, "friendly_name")
+    if name is not None and other not in (None, name):
         raise InvalidArgument(
-            f"{path}.friendly_name", "filter_friendly_name is given as well"
+            f"{path}.friendly_name", "filter_friendly_name is another name"
         )
     return name or other or ""
-
-
-def _string(value: JsonObject, path: str, key: str) -> str | None:
-    found = value.get(key)
-    if found is not None and not isinstance(found, str):
-        raise InvalidArgument(f"{path}.{key}", "a string is required")
-    return found
-
-
-def _integer(
-    value: JsonObject, path: str, key: str, least: int, most: int
-) -> int | None:
-    """Read an integer, given as a number or as its digits in a string."""
-    found = value.get(key)
-    if found is None:
-        return None
-    if isinstance(found, str) and _NUMERAL.fullmatch(found):
-        found = int(found)
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise InvalidArgument(f"{path}.{key}", "an integer is required")
-    if not least <= found <= most:
-        refusal = f"{found} is not between {least} and {most}"
-        raise InvalidArgument(f"{path}.{key}", refusal)
-    return found

@@ -248,7 +248,7 @@ class Account:
         """Decide one command and hold its result until it is durable."""
         try:
             decided = self.decider.decide(entry.principal, entry.command, now)
-            answer = self._answer(decided)
+            answer = self._answer(decided, now)
         except FlexcoreError as error:
             self._hold(entry, error, None)
         except Exception as error:  # noqa: BLE001 a bug of ours; its id is all they get
@@ -267,7 +267,7 @@ class Account:
             self._internal(Tick(), error)
             self.decider.give_up_next()
         else:
-            self._hold(None, self._answer(decided), decided.commit)
+            self._hold(None, self._answer(decided, now), decided.commit)
             self._watch(now)
 
     def _rest(self) -> None:
@@ -286,22 +286,23 @@ class Account:
             due = now + limits.WATERMARK_INTERVAL
             self._marking = self._alarm.call_at(due, self._mark)
 
-    def _answer(self, decided: Decided) -> Answer:
+    def _answer(self, decided: Decided, now: int) -> Answer:
         if decided.repeats:
             return self._repeated(decided.repeats)
-        return Answer(self.state.sequence, decided.rows)
+        return Answer(self.state.sequence, decided.rows, time=now)
 
     def _repeated(self, entry: RequestEntry) -> Answer:
         """Rebuild an answer from the change set it was given with, or from its own."""
-        sequence = entry.sequence
+        sequence, time = entry.sequence, entry.time
         if entry.answer:
-            return Answer(sequence, decode_rows(entry.answer), repeated=True)
+            rows = decode_rows(entry.answer)
+            return Answer(sequence, rows, repeated=True, time=time)
         change_set = self._held.change_set(sequence) or self.tail.find(sequence)
         if change_set is None:
-            return Answer(sequence, (), repeated=True)
-        rows = change_set.rows() | {row.sid: row for row in change_set.beside}
-        given = tuple(rows[sid] for sid in change_set.answer)
-        return Answer(sequence, given, repeated=True)
+            return Answer(sequence, (), repeated=True, time=time)
+        told = change_set.rows() | {row.sid: row for row in change_set.beside}
+        given = tuple(told[sid] for sid in change_set.answer)
+        return Answer(sequence, given, repeated=True, time=time)
 
     def _hold(
         self,
@@ -434,7 +435,7 @@ class Account:
         if self.decider.deadlines.offers and not (self._closed or self._blocked()):
             now = self._clock.now()
             decided = self.decider.watermark(now)
-            self._hold(None, self._answer(decided), decided.commit)
+            self._hold(None, self._answer(decided, now), decided.commit)
             self._watch(now)
 
     # ending and looking

@@ -26,11 +26,13 @@ from flexcore.domain.model import (
     Row,
     Sender,
     Task,
+    TaskQueue,
     Worker,
     WorkerChannel,
 )
 from flexcore.domain.states import (
     OPEN_RESERVATION,
+    OPEN_TASK,
     RESERVATION,
     ChannelStatus,
     ConversationState,
@@ -39,8 +41,8 @@ from flexcore.domain.states import (
     ReservationStatus,
     TaskStatus,
 )
-from flexcore.engine.matching import Matching
 from flexcore.engine.recovery import recovered
+from flexcore.engine.routing.matching import Matching
 from flexcore.engine.state import State
 from flexcore.engine.timers import deadline_of
 from flexcore.store.interface import Found, Recovery, Store, StoreCorrupt
@@ -87,6 +89,7 @@ class _Log:
         #: every row the log still tells of, as it was told of last
         self.state = State(account_sid)
         self.time = 0
+        self.deleted: dict[str, None] = {}
         self._subjects: dict[str, list[int]] = {}
         self._accepted: Counter[str] = Counter()
 
@@ -133,8 +136,14 @@ class _Log:
         for subject in change_set.subjects:
             self._subjects.setdefault(subject, []).append(change_set.last_sequence)
         for row in change_set.resources:
-            yield from _step_problems(name, self.state.put(row), row)
+            before = self.state.put(row)
+            # A deleted row stands there as it was last, unchanged if nothing else was.
+            if before != row or row.sid not in change_set.deleted:
+                yield from _step_problems(name, before, row)
         yield from self._event_problems(name, change_set)
+        for sid in change_set.deleted:
+            self.state.drop(sid)
+            self.deleted[sid] = None
 
     def _event_problems(self, name: str, change_set: ChangeSet) -> Problems:
         rows = change_set.rows()
@@ -151,6 +160,8 @@ class _Log:
     def _capacity_problems(self, sid: str) -> Problems:
         """Check that who was offered a task had room for it."""
         offer = self.state.need(sid, Reservation)
+        if offer.choice is not None and offer.choice.rule == "routing_target":
+            return  # whatever the worker holds
         held = sum(
             row.task_channel_sid == offer.task_channel_sid
             for row in self.state.where(
@@ -170,7 +181,9 @@ def _step_problems(name: str, before: Row | None, row: Row) -> Problems:
     """Check that a row's versions grow, and that a reservation goes an allowed way."""
     if before is None:
         return
-    if before.version >= row.version:
+    # What a queue keeps for the matcher is no change that anybody asked for.
+    kept = isinstance(row, TaskQueue) and before.version == row.version
+    if before.version >= row.version and not kept:
         yield f"{name} takes {row.sid} from version {before.version} to {row.version}"
     if not isinstance(row, Reservation) or not isinstance(before, Reservation):
         return
@@ -204,6 +217,9 @@ def _rows_problems(store: Store, log: _Log, state: State) -> Problems:
                 yield f"{row.sid} is in its table and not in the log"
         if sid not in seen:
             yield f"{sid} is in the log and not in its table"
+    for sid in log.deleted:
+        if sid not in told and _aggregate(store, state.account_sid, sid):
+            yield f"{sid} was deleted and is in its table"
 
 
 def _recovery_problems(store: Store, log: _Log, found: Recovery) -> Problems:
@@ -280,9 +296,12 @@ def _fetch(store: Store, account_sid: str, key: str) -> Found:
 def _task_problems(state: State) -> Problems:
     """Check tasks against their offers, and that nothing waits for ever."""
     for task in state.of_kind(Task):
+        if task.status not in OPEN_TASK:
+            continue  # finished, and deleted before long
         rows = state.where(Reservation, "task_sid", task.sid)
         held = [row for row in rows if row.status in OPEN_RESERVATION]
-        if len(held) > 1:
+        offered = all(row.status == ReservationStatus.PENDING for row in held)
+        if len(held) > 1 and not offered:
             yield f"{task.sid} is held by {', '.join(row.sid for row in held)}"
         follows = _TASK_STATUS[held[0].status] if held else TaskStatus.PENDING
         if task.status != follows:

@@ -3,62 +3,118 @@
 A field that is None was not given. Every mutating command may carry a `request_id`;
 a repeat with the same one is answered like the first. Times and durations say their
 unit; sids are checked for shape before a command is made.
+
+What all commands are is command.py, those that set routing up are setup_commands.py; this is
+the one module to import them from.
 """
 
-import msgspec
-
-from flexcore.domain.model import Media, Row
+from flexcore.domain.parts import Media, Route
 from flexcore.domain.states import ReceiptStatus
+from flexcore.engine.command import (
+    Answer,
+    Command,
+    Filter,
+    Get,
+    Mutation,
+    Page,
+    Principal,
+    Snapshot,
+)
+from flexcore.engine.setup_commands import (
+    BatchCreateWorkers,
+    CreateActivity,
+    CreateDefaults,
+    CreateTaskChannel,
+    CreateTaskQueue,
+    CreateWorker,
+    CreateWorkflow,
+    CreateWorkspace,
+    DeleteActivity,
+    DeleteTaskChannel,
+    DeleteTaskQueue,
+    DeleteWorker,
+    DeleteWorkflow,
+    DeleteWorkspace,
+    GetWorker,
+    GetWorkerChannel,
+    ImportWorkspace,
+    UpdateActivity,
+    UpdateTaskChannel,
+    UpdateTaskQueue,
+    UpdateWorker,
+    UpdateWorkerChannel,
+    UpdateWorkflow,
+    UpdateWorkspace,
+)
 
-
-class Principal(msgspec.Struct, frozen=True):
-    """Who asks: the account comes from the credential, never from the request."""
-
-    account_sid: str
-    actor: str
-    operator: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The resources a command returns, the principal one first.
-
-    `sequence` is the log position the answer is true at; `repeated` says that it was
-    given before to the same request_id.
-    """
-
-    sequence: int
-    rows: tuple[Row, ...] = ()
-    repeated: bool = False
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Base of all commands."""
-
-
-class Mutation(Command, frozen=True, kw_only=True):
-    """Base of commands that change something."""
-
-    request_id: str = ""
-
-
-# --- reads -----------------------------------------------------------------------------
-
-
-class Get(Command, frozen=True, kw_only=True):
-    """Return the resource `sid`, which must be of the kind its prefix says."""
-
-    sid: str
-
-
-class Snapshot(Command, frozen=True, kw_only=True):
-    """Return what a narrow stream starts from.
-
-    For a worker: the worker, its channels, its open reservations and their tasks.
-    For a conversation: the conversation and its participants.
-    """
-
-    sid: str
-
+__all__ = [
+    "AcceptReservation",
+    "AddParticipant",
+    "Answer",
+    "AttemptSend",
+    "BatchCreateTasks",
+    "BatchCreateWorkers",
+    "CancelTask",
+    "ClaimAddress",
+    "ClaimTask",
+    "CloseConversation",
+    "CloseInteractionChannel",
+    "Command",
+    "CompleteTask",
+    "CreateAccount",
+    "CreateActivity",
+    "CreateAddressConfiguration",
+    "CreateConversation",
+    "CreateDefaults",
+    "CreateInteraction",
+    "CreateInvite",
+    "CreateKey",
+    "CreateSender",
+    "CreateTask",
+    "CreateTaskChannel",
+    "CreateTaskQueue",
+    "CreateWorker",
+    "CreateWorkflow",
+    "CreateWorkspace",
+    "DeleteActivity",
+    "DeleteTask",
+    "DeleteTaskChannel",
+    "DeleteTaskQueue",
+    "DeleteWorker",
+    "DeleteWorkflow",
+    "DeleteWorkspace",
+    "Filter",
+    "Get",
+    "GetWorker",
+    "GetWorkerChannel",
+    "ImportWorkspace",
+    "Mutation",
+    "Page",
+    "Principal",
+    "ReceiveMessage",
+    "ReceiveStatus",
+    "RejectReservation",
+    "ReleaseAddress",
+    "RemoveParticipant",
+    "ReplayDeadLetter",
+    "ReportSend",
+    "RevokeKey",
+    "SendMessage",
+    "ShiftOffers",
+    "Snapshot",
+    "Tick",
+    "UpdateActivity",
+    "UpdateAddressConfiguration",
+    "UpdateSender",
+    "UpdateTask",
+    "UpdateTaskChannel",
+    "UpdateTaskQueue",
+    "UpdateWorker",
+    "UpdateWorkerChannel",
+    "UpdateWorkflow",
+    "UpdateWorkspace",
+    "WrapTask",
+]
 
 # --- directory -------------------------------------------------------------------------
 
@@ -98,110 +154,14 @@ class ReleaseAddress(Mutation, frozen=True, kw_only=True):
     account_sid: str
 
 
-# --- workspace -------------------------------------------------------------------------
-
-
-class CreateDefaults(Mutation, frozen=True, kw_only=True):
-    """Create the workspace `default` of an empty account; answers (Workspace,)."""
-
-
-class CreateWorkspace(Mutation, frozen=True, kw_only=True):
-    """Create a workspace with three activities and the task channel `default`.
-
-    Answers (Workspace,); the activities are Offline, Available and Unavailable.
-    """
-
-    friendly_name: str
-
-
-class CreateActivity(Mutation, frozen=True, kw_only=True):
-    """Answers (Activity,)."""
-
-    workspace_sid: str
-    friendly_name: str
-    available: bool
-
-
-class CreateTaskChannel(Mutation, frozen=True, kw_only=True):
-    """Create a task channel, and a worker channel for every worker."""
-
-    workspace_sid: str
-    unique_name: str
-    friendly_name: str
-
-
-class CreateTaskQueue(Mutation, frozen=True, kw_only=True):
-    """Answers (TaskQueue,)."""
-
-    workspace_sid: str
-    friendly_name: str
-    target_workers: str = "1==1"
-
-
-class UpdateTaskQueue(Mutation, frozen=True, kw_only=True):
-    """Answers (TaskQueue,)."""
-
-    sid: str
-    friendly_name: str | None = None
-    target_workers: str | None = None
-    expected_version: int = 0
-
-
-class CreateWorkflow(Mutation, frozen=True, kw_only=True):
-    """Answers (Workflow,)."""
-
-    workspace_sid: str
-    friendly_name: str
-    configuration: str
-    task_reservation_timeout_seconds: int
-
-
-class UpdateWorkflow(Mutation, frozen=True, kw_only=True):
-    """Change a workflow; waiting tasks keep their place. Answers (Workflow,)."""
-
-    sid: str
-    friendly_name: str | None = None
-    configuration: str | None = None
-    task_reservation_timeout_seconds: int | None = None
-    expected_version: int = 0
-
-
-class CreateWorker(Mutation, frozen=True, kw_only=True):
-    """Answers (Worker, WorkerChannel ...); activity by sid or friendly name."""
-
-    workspace_sid: str
-    friendly_name: str
-    attributes: str = "{}"
-    activity: str = ""
-
-
-class UpdateWorker(Mutation, frozen=True, kw_only=True):
-    """Answers (Worker, WorkerChannel ...)."""
-
-    sid: str
-    friendly_name: str | None = None
-    attributes: str | None = None
-    attributes_patch: str | None = None
-    activity: str | None = None
-    reject_pending_reservations: bool = False
-    expected_version: int = 0
-
-
-class UpdateWorkerChannel(Mutation, frozen=True, kw_only=True):
-    """Change capacity or availability on one channel (sid or unique name)."""
-
-    worker_sid: str
-    task_channel: str
-    configured_capacity: int | None = None
-    available: bool | None = None
-    expected_version: int = 0
-
-
 # --- routing ---------------------------------------------------------------------------
 
 
 class CreateTask(Mutation, frozen=True, kw_only=True):
-    """Answers (Task,); task channel by sid or unique name, empty = default."""
+    """Answers (Task,); task channel by sid or unique name, empty = default.
+
+    `routes` bypass the workflow: workers, queues or workflows, one after the other.
+    """
 
     workspace_sid: str = ""
     workflow_sid: str = ""
@@ -210,15 +170,24 @@ class CreateTask(Mutation, frozen=True, kw_only=True):
     priority: int = 0
     timeout_seconds: int = 0
     virtual_start_time: int = 0
+    routes: tuple[Route, ...] = ()
+
+
+class BatchCreateTasks(Mutation, frozen=True, kw_only=True):
+    """Create all of these tasks, in this order, or none; answers (Task, ...)."""
+
+    tasks: tuple[CreateTask, ...]
 
 
 class UpdateTask(Mutation, frozen=True, kw_only=True):
-    """Answers (Task,)."""
+    """Change an open task; a waiting one is routed anew. Answers (Task,)."""
 
     sid: str
     attributes: str | None = None
     attributes_patch: str | None = None
     priority: int | None = None
+    task_channel: str | None = None
+    virtual_start_time: int | None = None
     expected_version: int = 0
 
 
@@ -230,8 +199,18 @@ class CancelTask(Mutation, frozen=True, kw_only=True):
     expected_version: int = 0
 
 
+class DeleteTask(Mutation, frozen=True, kw_only=True):
+    """Remove a task with its reservations for good; answers (Task,) as it was last."""
+
+    sid: str
+    expected_version: int = 0
+
+
 class WrapTask(Mutation, frozen=True, kw_only=True):
-    """Begin wrap-up of an assigned task; answers (Task, Reservation)."""
+    """Begin wrap-up of an assigned task; answers (Task, Reservation).
+
+    `sid` is that of the task or of its accepted reservation.
+    """
 
     sid: str
     reason: str = ""
@@ -239,10 +218,23 @@ class WrapTask(Mutation, frozen=True, kw_only=True):
 
 
 class CompleteTask(Mutation, frozen=True, kw_only=True):
-    """Complete an assigned or wrapping task; answers (Task, Reservation)."""
+    """Complete an assigned or wrapping task; answers (Task, Reservation).
+
+    `sid` is that of the task or of its reservation.
+    """
 
     sid: str
     reason: str = ""
+    disposition: str = ""
+    attributes_patch: str | None = None
+    expected_version: int = 0
+
+
+class ClaimTask(Mutation, frozen=True, kw_only=True):
+    """Take a waiting task unasked; answers (Reservation, Task[, Participant])."""
+
+    sid: str
+    worker_sid: str
     expected_version: int = 0
 
 
@@ -472,10 +464,3 @@ class ShiftOffers(Mutation, frozen=True, kw_only=True):
 
     gap: int
     sids: tuple[str, ...]
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One page of a list; `after` of the next one, or None at the end."""
-
-    rows: tuple[Row, ...]
-    after: tuple[int, str] | None

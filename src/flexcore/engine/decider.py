@@ -14,28 +14,46 @@ from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError, InvalidArgument, NotFound, Reason
 from flexcore.domain.ids import RESOURCES, Ids, fingerprint
 from flexcore.domain.log import Cause, encode_rows
-from flexcore.domain.model import Conversation, Reservation, Row, Task, Worker
-from flexcore.engine import (
-    activities,
+from flexcore.domain.model import (
+    Conversation,
+    Reservation,
+    Row,
+    Task,
+    Worker,
+    Workflow,
+)
+from flexcore.engine import commands as c
+from flexcore.engine.decision import Decision, request_key
+from flexcore.engine.directory import Directory
+from flexcore.engine.messaging import (
     address_configurations,
     conversations,
     inbound,
     interactions,
     messages,
     participants,
-    queues,
     receipts,
+)
+from flexcore.engine.messaging.senders import Senders
+from flexcore.engine.reporting.figures import Figures
+from flexcore.engine.routing import (
+    offer_endings,
+    offers,
+    re_evaluation,
     reservations,
+    steps,
     tasks,
+)
+from flexcore.engine.routing.matching import Matching
+from flexcore.engine.setup import (
+    activities,
+    imports,
+    queues,
+    task_channels,
     workers,
     workflows,
     workspaces,
 )
-from flexcore.engine import commands as c
-from flexcore.engine.decision import Decision, request_key
-from flexcore.engine.directory import Directory
-from flexcore.engine.matching import Matching
-from flexcore.engine.senders import Senders
 from flexcore.engine.state import State
 from flexcore.engine.timers import Deadlines
 from flexcore.engine.vault import Vault
@@ -48,49 +66,12 @@ def handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
     """Return who decides each command of an account."""
     senders = Senders(vault)
     return {
-        c.Get: get,
-        c.Snapshot: snapshot,
-        c.CreateDefaults: workspaces.create_defaults,
-        c.CreateWorkspace: workspaces.create_workspace,
-        c.CreateActivity: activities.create_activity,
-        c.CreateTaskChannel: workspaces.create_task_channel,
-        c.CreateTaskQueue: queues.create_task_queue,
-        c.UpdateTaskQueue: queues.update_task_queue,
-        c.CreateWorkflow: workflows.create_workflow,
-        c.UpdateWorkflow: workflows.update_workflow,
-        c.CreateWorker: workers.create_worker,
-        c.UpdateWorker: workers.update_worker,
-        c.UpdateWorkerChannel: workers.update_worker_channel,
-        c.CreateTask: tasks.create_task,
-        c.UpdateTask: tasks.update_task,
-        c.CancelTask: tasks.cancel_task,
-        c.WrapTask: tasks.wrap_task,
-        c.CompleteTask: tasks.complete_task,
-        c.AcceptReservation: reservations.accept_reservation,
-        c.RejectReservation: reservations.reject_reservation,
-        c.ShiftOffers: reservations.shift_offers,
-        c.CreateConversation: conversations.create_conversation,
-        c.CloseConversation: conversations.close_conversation,
-        c.AddParticipant: participants.add_participant,
-        c.RemoveParticipant: participants.remove_participant,
-        c.SendMessage: messages.send_message,
-        c.CreateInteraction: interactions.create_interaction,
-        c.CreateInvite: interactions.create_invite,
-        c.CloseInteractionChannel: interactions.close_interaction_channel,
-        c.CreateAddressConfiguration: (
-            address_configurations.create_address_configuration
-        ),
-        c.UpdateAddressConfiguration: (
-            address_configurations.update_address_configuration
-        ),
+        **_BOTH,
+        **_SET_UP,
+        **_ROUTING,
+        **_CONVERSATIONS,
         c.CreateSender: senders.create,
         c.UpdateSender: senders.update,
-        c.ReceiveMessage: inbound.receive_message,
-        c.ReceiveStatus: receipts.receive_status,
-        c.AttemptSend: receipts.attempt_send,
-        c.ReportSend: receipts.report_send,
-        c.ReplayDeadLetter: receipts.replay_dead_letter,
-        c.Tick: tick,
     }
 
 
@@ -98,13 +79,12 @@ def directory_handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
     """Return who decides each command of the directory."""
     directory = Directory(vault)
     return {
-        c.Get: get,
+        **_BOTH,
         c.CreateAccount: directory.create_account,
         c.CreateKey: directory.create_key,
         c.RevokeKey: directory.revoke_key,
         c.ClaimAddress: directory.claim_address,
         c.ReleaseAddress: directory.release_address,
-        c.Tick: tick,
     }
 
 
@@ -145,6 +125,7 @@ class Decider:
         self.state = state
         self.ids = ids
         self.matching = Matching.rebuilt(state)
+        self.figures = Figures.rebuilt(state.of_kind(Task))
         self.deadlines = Deadlines()
         for row in state.rows.values():
             self.deadlines.follow(row)
@@ -238,26 +219,53 @@ class Decider:
             decision.undo()
             self.matching = Matching.rebuilt(self.state)
             raise
-        for sid in decision.touched:
-            self.deadlines.follow(self.state.rows[sid])
+        for sid, before in decision.touched.items():
+            if sid in decision.deleted:
+                self.deadlines.forget(sid)
+                self.figures.follow(before, None)
+            else:
+                row = self.state.rows[sid]
+                self.deadlines.follow(row)
+                self.figures.follow(before, row)
         for entry in decision.outbox.values():
             self.state.follow(entry)
         return Decided(rows, commit)
 
     def _match(self, decision: Decision) -> None:
-        if decision.touched:
-            self.matching.sync(decision.touched)
+        """Let offers follow, and tasks go on that shall not wait where nobody is."""
+        self.matching.sync(decision.unsynced())
+        room = OFFERS_PER_DECISION
+        while self.matching.pending and room > 0:
+            room -= self._offer(decision, room)
+            if not self.matching.unsettled:
+                room -= self._skip(decision)
+
+    def _offer(self, decision: Decision, room: int) -> int:
+        """Write offers down as long as there are any and the decision has room."""
         count = size = 0
-        while (
-            self.matching.pending
-            and count < OFFERS_PER_DECISION
-            and size < _OFFERED_BYTES
-        ):
-            few = min(_OFFERS_AT_ONCE, OFFERS_PER_DECISION - count)
+        while self.matching.unsettled and count < room and size < _OFFERED_BYTES:
+            few = min(_OFFERS_AT_ONCE, room - count)
             for found in self.matching.match(decision.now, few):
-                reservations.offer(decision, found)
+                offers.make_found(decision, found)
                 count += 1
                 size += len(self.state.need(found.task_sid, Task).attributes)
+        decision.unsynced()  # what the matcher did itself need not be told
+        return room if size >= _OFFERED_BYTES else count
+
+    def _skip(self, decision: Decision) -> int:
+        """Ask skip_if of the steps that tasks entered and nobody could take them in."""
+        asked = self.matching.unplaced()
+        if not asked:
+            return 0
+        for task in asked:
+            step = steps.step_of(self.state, task)
+            condition = None if step is None else step.target.skip_if
+            if condition and condition.evaluate(self.matching.counts(task)):
+                steps.skip_step(decision, task)
+            else:
+                decision.change(task, "workflow.step-kept", skip_pending=False)
+        self.matching.sync(decision.unsynced())
+        return len(asked)
 
     def _commit(
         self,
@@ -290,9 +298,11 @@ class Decider:
         row = self.state.rows.get(sid)
         try:
             if isinstance(row, Reservation):
-                reservations.expire_reservation(decision, row)
+                offer_endings.expire(decision, row)
             elif isinstance(row, Task):
                 tasks.expire_task(decision, row)
+            elif isinstance(row, Workflow):
+                re_evaluation.go_on(decision, row)
         except BaseException:
             decision.undo()
             raise
@@ -332,3 +342,73 @@ def snapshot(decision: Decision, command: c.Snapshot) -> tuple[Row, ...]:
 def tick(decision: Decision, command: c.Tick) -> tuple[Row, ...]:
     """Do nothing: deadlines and offers that were due are decided around it."""
     return ()
+
+
+#: who decides what, for accounts and the directory
+_BOTH: Mapping[type[c.Command], Handler] = {
+    c.Get: get,
+    c.Tick: tick,
+}
+
+#: workspaces and what they hold
+_SET_UP: Mapping[type[c.Command], Handler] = {
+    c.CreateDefaults: workspaces.create_defaults,
+    c.CreateWorkspace: workspaces.create_workspace,
+    c.ImportWorkspace: imports.import_workspace,
+    c.UpdateWorkspace: workspaces.update_workspace,
+    c.DeleteWorkspace: workspaces.delete_workspace,
+    c.CreateActivity: activities.create_activity,
+    c.UpdateActivity: activities.update_activity,
+    c.DeleteActivity: activities.delete_activity,
+    c.CreateTaskChannel: task_channels.create_task_channel,
+    c.UpdateTaskChannel: task_channels.update_task_channel,
+    c.DeleteTaskChannel: task_channels.delete_task_channel,
+    c.CreateTaskQueue: queues.create_task_queue,
+    c.UpdateTaskQueue: queues.update_task_queue,
+    c.DeleteTaskQueue: queues.delete_task_queue,
+    c.CreateWorkflow: workflows.create_workflow,
+    c.UpdateWorkflow: workflows.update_workflow,
+    c.DeleteWorkflow: workflows.delete_workflow,
+    c.CreateWorker: workers.create_worker,
+    c.BatchCreateWorkers: workers.create_workers,
+    c.GetWorker: workers.get_worker,
+    c.GetWorkerChannel: workers.get_worker_channel,
+    c.UpdateWorker: workers.update_worker,
+    c.DeleteWorker: workers.delete_worker,
+    c.UpdateWorkerChannel: workers.update_worker_channel,
+}
+
+#: tasks and reservations
+_ROUTING: Mapping[type[c.Command], Handler] = {
+    c.Snapshot: snapshot,
+    c.CreateTask: tasks.create_task,
+    c.UpdateTask: tasks.update_task,
+    c.BatchCreateTasks: tasks.create_tasks,
+    c.CancelTask: tasks.cancel_task,
+    c.DeleteTask: tasks.delete_task,
+    c.ClaimTask: reservations.claim_task,
+    c.WrapTask: tasks.wrap_task,
+    c.CompleteTask: tasks.complete_task,
+    c.AcceptReservation: reservations.accept_reservation,
+    c.RejectReservation: reservations.reject_reservation,
+    c.ShiftOffers: reservations.shift_offers,
+}
+
+#: conversations, interactions, channels
+_CONVERSATIONS: Mapping[type[c.Command], Handler] = {
+    c.CreateConversation: conversations.create_conversation,
+    c.CloseConversation: conversations.close_conversation,
+    c.AddParticipant: participants.add_participant,
+    c.RemoveParticipant: participants.remove_participant,
+    c.SendMessage: messages.send_message,
+    c.CreateInteraction: interactions.create_interaction,
+    c.CreateInvite: interactions.create_invite,
+    c.CloseInteractionChannel: interactions.close_interaction_channel,
+    c.CreateAddressConfiguration: (address_configurations.create_address_configuration),
+    c.UpdateAddressConfiguration: (address_configurations.update_address_configuration),
+    c.ReceiveMessage: inbound.receive_message,
+    c.ReceiveStatus: receipts.receive_status,
+    c.AttemptSend: receipts.attempt_send,
+    c.ReportSend: receipts.report_send,
+    c.ReplayDeadLetter: receipts.replay_dead_letter,
+}

@@ -4,6 +4,7 @@ Handlers change rows only through a Decision. When a handler raises, `undo` puts
 row and look-up back; when it returns, `commit` makes the change set.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from flexcore.domain.model import (
     Receipt,
     Reservation,
     Row,
+    Task,
     Worker,
     WorkerChannel,
 )
@@ -40,6 +42,13 @@ _AT_MOST = (
     (limits.CHANGE_SET_RESOURCES, "change {} resources"),
     (limits.CHANGE_SET_BYTES, "write {} bytes"),
 )
+#: where a row is and since when, by the fields that say so
+_PLACES: dict[type[Row], tuple[str, str]] = {
+    Task: ("task_queue_sid", "queue_entered_time"),
+    Worker: ("activity_sid", "activity_time"),
+}
+#: events of which the place left is told
+_LEAVING = frozenset({"task-queue.moved", "worker.activity.update"})
 #: attributes are the bulk of a row, and bounded
 _ROWS_OF_ANY_SIZE = limits.CHANGE_SET_BYTES // (limits.ATTRIBUTES_BYTES + 4_096)
 
@@ -64,13 +73,22 @@ class Decision:
         self.command_id = command_id
         #: rows as they were before, None for new ones, in the order first touched
         self.touched: dict[str, Row | None] = {}
+        self._unsynced: dict[str, Row | None] = {}
+        #: those among them that are no more, as they were last
+        self.deleted: dict[str, Row] = {}
         self._events: list[Event] = []
+        #: the place each row was in before the one it is in, and since when
+        self._left: dict[str, tuple[str, int]] = {}
+        #: rows that came into a place and no event has said so yet
+        self._arrived: set[str] = set()
         self._lookups: list[tuple[str, tuple[Found, int] | None]] = []
         self.pairs: list[Pair] = []
         self.outbox: dict[str, OutboxEntry] = {}
         self.inbox: InboxEntry | None = None
         self.request: RequestEntry | None = None
         self.watermark = 0
+        #: how many microseconds before `now` the next row counts as created
+        self._before = 0
         state.stamp += 1
 
     # reading
@@ -109,23 +127,70 @@ class Decision:
 
     def create(self, row: R, event: str | None = None) -> R:
         """Add a new row, created now."""
-        row = row.evolve(create_time=self.now, update_time=self.now)
+        time = self.now - self._before
+        self._before = max(0, self._before - 1)
+        row = row.evolve(create_time=time, update_time=time)
         self._put(row)
         if event:
             self.emit(event, row)
         return row
 
+    def line_up(self, count: int) -> None:
+        """Let the next `count` rows be created a microsecond apart, the last one now.
+
+        Lists go by the time of creation: they keep the order that one decision gave.
+        """
+        self._before = count - 1
+
     def change(self, row: R, event: str | None = None, **changes: Any) -> R:
         """Change fields of a row; its version grows by one."""
-        after = row.evolve(version=row.version + 1, update_time=self.now, **changes)
+        return self.replace(row, row.evolve(**changes), event)
+
+    def replace(self, row: R, after: R, event: str | None = None) -> R:
+        """Put a changed row in place of `row`; its version grows by one."""
+        after = after.evolve(version=row.version + 1, update_time=self.now)
         self._put(after)
         if event:
             self.emit(event, after)
         return after
 
+    def keep(self, row: R, **changes: Any) -> R:
+        """Change what is kept for the matcher; nobody's version grows by that."""
+        after = row.evolve(**changes)
+        self._put(after)
+        return after
+
+    def delete(self, row: Row, event: str | None = None) -> None:
+        """Remove a row for good; whoever asks for it afterwards is told NOT_FOUND."""
+        before = self.state.rows[row.sid]
+        self.touched.setdefault(row.sid, before)
+        self._unsynced.setdefault(row.sid, before)
+        self.state.drop(row.sid)
+        self.deleted[row.sid] = row
+        self.remember(row.sid, None)
+        if event:
+            self.emit(event, row)
+
+    def row_of(self, sid: str) -> Row:
+        """Return a touched row as it is now, or as it was last."""
+        return self.deleted.get(sid) or self.state.rows[sid]
+
     def emit(self, event: str, row: Row) -> None:
         """Record a fact about a row as it is now."""
-        self._events.append(Event(event, row.sid, row.version))
+        place, since = self._place(event, row)
+        self._events.append(Event(event, row.sid, row.version, place, since))
+
+    def _place(self, event: str, row: Row) -> tuple[str, int]:
+        """Return what the rows of a change set may not tell of an event."""
+        if event in _LEAVING:
+            return self._left.get(row.sid, ("", 0))
+        if not isinstance(row, Task) or not event.startswith("task-queue."):
+            return "", 0
+        since = row.queue_entered_time
+        if event == "task-queue.entered":
+            since = since if row.sid in self._arrived else 0
+            self._arrived.discard(row.sid)
+        return row.task_queue_sid, since
 
     def remember(self, key: str, found: Found) -> None:
         """Write a look-up that the store will give the same way after the commit."""
@@ -138,8 +203,26 @@ class Decision:
 
     def _put(self, row: Row) -> None:
         before = self.state.put(row)
+        if type(row) in _PLACES:
+            self._note_place(before, row)
         self.touched.setdefault(row.sid, before)
+        self._unsynced.setdefault(row.sid, before)
         self.state.note(row)
+
+    def _note_place(self, before: Row | None, row: Row) -> None:
+        place, since = _PLACES[type(row)]
+        left = "" if before is None else getattr(before, place)
+        if left != getattr(row, place):
+            self._left[row.sid] = (
+                left,
+                0 if before is None else getattr(before, since),
+            )
+            self._arrived.add(row.sid)
+
+    def unsynced(self) -> Mapping[str, Row | None]:
+        """Return rows as they were when this was last asked, in the order touched."""
+        rows, self._unsynced = self._unsynced, {}
+        return rows
 
     # ending
 
@@ -149,7 +232,8 @@ class Decision:
             self.state.restore(key, before)
         for sid, row in reversed(self.touched.items()):
             if row is None:
-                self.state.drop(sid)
+                if sid not in self.deleted:
+                    self.state.drop(sid)
             else:
                 self.state.put(row)
 
@@ -177,7 +261,7 @@ class Decision:
         """Return the bytes of the touched rows; 0 when so few are surely small enough."""
         if len(self.touched) <= _ROWS_OF_ANY_SIZE:
             return 0
-        return sum(len(encode_row(self.state.rows[sid])) for sid in self.touched)
+        return sum(len(encode_row(self.row_of(sid))) for sid in self.touched)
 
     def commit(self, answer: tuple[Row, ...]) -> Commit:
         """Close the decision: number its events and make what the store writes."""
@@ -201,7 +285,7 @@ class Decision:
         )
 
     def _change_set(self, answer: tuple[Row, ...]) -> ChangeSet:
-        rows = tuple(self.state.rows[sid] for sid in self.touched)
+        rows = tuple(self.row_of(sid) for sid in self.touched)
         first = self.state.sequence + 1
         return ChangeSet(
             account_sid=self.state.account_sid,
@@ -213,6 +297,7 @@ class Decision:
             cause=self.cause,
             events=tuple(self._events),
             resources=rows,  # type: ignore[arg-type]  # every Row is a Resource
+            deleted=tuple(self.deleted),
             answer=tuple(row.sid for row in answer),
             beside=tuple(
                 row  # type: ignore[misc]  # likewise

@@ -16,8 +16,8 @@ from flexcore.engine.commands import (
     RevokeKey,
 )
 from flexcore.engine.decision import Decision
+from flexcore.engine.setup.workspaces import Rows, refuse_full, required
 from flexcore.engine.vault import Vault
-from flexcore.engine.workspaces import Rows, refuse_full, required
 
 #: the directory's own account sid; no credential belongs to it
 DIRECTORY_SID = "AC" + "0" * 32

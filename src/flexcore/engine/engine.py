@@ -12,16 +12,17 @@ from flexcore.domain.addresses import parse_address
 from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import FlexcoreError, NotFound, Unauthenticated
 from flexcore.domain.ids import Ids
+from flexcore.domain.log import LogFilter
 from flexcore.domain.model import Account as AccountRow
 from flexcore.domain.model import (
     AddressConfiguration,
     Key,
-    Message,
     Row,
     Sender,
     Task,
     Workspace,
 )
+from flexcore.domain.statistics import Query, Report
 from flexcore.engine import commands as c
 from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
@@ -31,9 +32,15 @@ from flexcore.engine.port import (
     CarrierAccount,
     DeadLetter,
     Endpoint,
+    LogPage,
     ServerInfo,
     TailBatch,
 )
+from flexcore.engine.reporting.history import History
+from flexcore.engine.reporting.statistics import Statistics
+from flexcore.engine.routing.explaining import Explaining
+from flexcore.engine.routing.explanation import Explanation
+from flexcore.engine.setup.searches import Search
 from flexcore.engine.vault import Vault
 from flexcore.store.interface import OutboxEntry, Store
 
@@ -64,10 +71,12 @@ class Engine:
         self._on_outbox = on_outbox
         self._committer = Committer(store, clock, alarm)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="flexcore-reader")
+        self._statistics = Statistics(History(store, self._readers), clock)
         self._accounts: dict[str, Account] = {}
         self._started = clock.now()
         #: one at a time between a claim and its use, so that none is given back too early
         self._claiming = asyncio.Lock()
+        self._explaining = Explaining(clock)
 
     # life
 
@@ -171,6 +180,11 @@ class Engine:
             await self._accounts[sid].submit(who, c.CreateDefaults())
         return answer
 
+    async def explain(self, principal: c.Principal, task_sid: str) -> Explanation:
+        """Return why a task is where it is, once all it rests on is durable."""
+        account = self._account(principal.account_sid)
+        return await self._explaining.explain(account, principal, task_sid)
+
     def tail(
         self, principal: c.Principal, after: int | None, subject: str = ""
     ) -> AsyncIterator[TailBatch]:
@@ -181,25 +195,38 @@ class Engine:
         self,
         principal: c.Principal,
         kind: type[Row],
-        where: Mapping[str, str],
+        where: Mapping[str, c.Filter],
         after: tuple[int, str] | None,
         limit: int,
+        order_by: str = "",
     ) -> c.Page:
-        """Return rows of `kind` by creation, in the store's reader thread."""
+        """Return rows of `kind`, in the store's reader thread."""
         sid = principal.account_sid
         if kind in _DIRECTORY_KINDS:
             where = {**where, "account_sid": sid}
             sid = DIRECTORY_SID
-        loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(
-            self._readers, self._store.list, sid, kind, where, after, limit + 1
-        )
-        page = tuple(rows[:limit])
-        if len(rows) <= limit:
-            return c.Page(page, None)
-        last = page[-1]
-        place = last.index if isinstance(last, Message) else last.create_time
-        return c.Page(page, (place, last.sid))
+        loop, now = asyncio.get_running_loop(), self._clock.now()
+        search = Search(self._store, sid, kind, where, order_by)
+        while not await loop.run_in_executor(self._readers, search.go_on, after, limit):
+            pass  # other lists have their turn between two slices
+        return c.Page(tuple(search.found), search.after, now)
+
+    async def statistics(self, principal: c.Principal, query: Query) -> Report:
+        """Return figures of routing."""
+        account = self._account(principal.account_sid)
+        return await self._statistics.report(account, principal, query)
+
+    async def events(
+        self,
+        principal: c.Principal,
+        log_filter: LogFilter,
+        window: tuple[int, int],
+        after: tuple[int, int] | None,
+        limit: int,
+    ) -> LogPage:
+        """Return change sets of a window with an event the filter shows, in order."""
+        account = self._account(principal.account_sid)
+        return await self._statistics.events(account, log_filter, window, after, limit)
 
     def authenticate(self, key_sid: str, secret: str) -> c.Principal:
         """Return who a key belongs to; compares in constant time."""

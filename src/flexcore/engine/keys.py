@@ -21,7 +21,7 @@ from flexcore.domain.model import (
 )
 from flexcore.engine import commands as c
 from flexcore.engine.decision import inbox_key, outbox_key, pair_key, request_key
-from flexcore.engine.messages import entry_sid
+from flexcore.engine.messaging.messages import entry_sid
 from flexcore.engine.state import State
 from flexcore.store.interface import OutboxEntry
 
@@ -49,10 +49,13 @@ def _sid(state: State, command: c.Get) -> Keys:
 
 
 def _task(state: State, command: c.CancelTask) -> Keys:
-    yield from _task_with_interaction(state, command.sid)
+    if command.sid.startswith("WR"):
+        yield from _reservation(state, command)
+    else:
+        yield from _task_with_interaction(state, command.sid)
 
 
-def _reservation(state: State, command: c.AcceptReservation) -> Keys:
+def _reservation(state: State, command: c.AcceptReservation | c.CancelTask) -> Keys:
     yield command.sid
     row = state.find(command.sid, Reservation)
     if row is not None:
@@ -154,6 +157,8 @@ _NEEDS: dict[type[c.Command], Callable[[State, Any], Keys]] = {
     c.Snapshot: _sid,
     c.UpdateTask: _task,
     c.CancelTask: _task,
+    c.DeleteTask: _task,
+    c.ClaimTask: _task,
     c.WrapTask: _task,
     c.CompleteTask: _task,
     c.AcceptReservation: _reservation,

@@ -10,9 +10,15 @@ from typing import Protocol
 
 import msgspec
 
-from flexcore.domain.log import ChangeSet
-from flexcore.domain.model import Media, Row
-from flexcore.engine.commands import Answer, Command, Page, Principal
+from flexcore.domain.log import ChangeSet, LogFilter
+from flexcore.domain.model import Row
+from flexcore.domain.parts import Media
+from flexcore.domain.statistics import Query, Report
+from flexcore.engine.commands import Answer, Command, Filter, Page, Principal
+from flexcore.engine.routing.explanation import Explanation, StepExplanation
+
+#: named elsewhere, and the faces import this module only
+__all__ = ["Explanation", "StepExplanation"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -99,6 +105,17 @@ class TailBatch(msgspec.Struct, frozen=True):
     position: int
 
 
+class LogPage(msgspec.Struct, frozen=True):
+    """Some change sets of the log, of those up to the sequence `until`.
+
+    `after` is the sequence after which the next page begins, None at the end.
+    """
+
+    change_sets: tuple[ChangeSet, ...]
+    until: int
+    after: int | None
+
+
 class DeadLetter(msgspec.Struct, frozen=True):
     """A message that was given up on its way out, or refused on its way in.
 
@@ -140,6 +157,13 @@ class Port(Protocol):
         """
         ...
 
+    async def explain(self, principal: Principal, task_sid: str) -> Explanation:
+        """Return why a task is where it is; NotFound if there is none.
+
+        Looks at all workers a few at a time, so that no call waits a millisecond for it.
+        """
+        ...
+
     def tail(
         self, principal: Principal, after: int | None, subject: str = ""
     ) -> AsyncIterator[TailBatch]:
@@ -154,13 +178,39 @@ class Port(Protocol):
         self,
         principal: Principal,
         kind: type[Row],
-        where: Mapping[str, str],
+        where: Mapping[str, Filter],
         after: tuple[int, str] | None,
         limit: int,
+        order_by: str = "",
     ) -> Page:
-        """Return rows of `kind` by creation, committed before the call arrived.
+        """Return rows of `kind`, committed before the call arrived.
 
-        `where` names columns of the kind's table (see store/tables.py).
+        `where` names columns of the kind's table (see store/tables.py) and what else the
+        kind can be filtered by (see engine/setup/searches.py); `order_by` is an order of the
+        table, by creation if it is empty. A page that had to look at too many rows is
+        shorter than `limit` though more follow.
+        """
+        ...
+
+    async def statistics(self, principal: Principal, query: Query) -> Report:
+        """Return figures of routing: how things stand, and of a window of the log.
+
+        NotFound; OutOfRange when the window begins before what the log holds.
+        """
+        ...
+
+    async def events(
+        self,
+        principal: Principal,
+        log_filter: LogFilter,
+        window: tuple[int, int],
+        after: tuple[int, int] | None,
+        limit: int,
+    ) -> LogPage:
+        """Return change sets of a window with an event the filter shows, in order.
+
+        `after` is where the page before ended, and where the whole list does: the
+        sequences; OutOfRange when the log does not reach back to there any more.
         """
         ...
 

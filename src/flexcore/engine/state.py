@@ -6,8 +6,9 @@ that is not durable yet is never dropped, because the store could not give it ba
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 from flexcore.domain import limits
 from flexcore.domain.model import (
@@ -31,10 +32,14 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
     Workflow,
+    WorkflowRevision,
     Workspace,
 )
 from flexcore.domain.states import OPEN_TASK, ChannelStatus, OutboxState
 from flexcore.store.interface import Found, OutboxEntry
+
+if TYPE_CHECKING:
+    from flexcore.domain.semantics import Policies
 
 R = TypeVar("R", bound=Row)
 
@@ -44,11 +49,19 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     TaskChannel: ("workspace_sid",),
     TaskQueue: ("workspace_sid",),
     Workflow: ("workspace_sid",),
-    Worker: ("workspace_sid", "name_key"),
+    WorkflowRevision: ("workflow_sid",),
+    Worker: ("workspace_sid", "name_key", "activity_sid", "return_activity_sid"),
     WorkerChannel: ("worker_sid",),
-    Task: ("open_workspace_sid",),
+    Task: (
+        "open_workspace_sid",
+        "open_queue_sid",
+        "open_workflow_sid",
+        "open_revision_sid",
+        "open_channel_sid",
+    ),
     Reservation: ("task_sid", "open_worker_sid"),
     Participant: ("conversation_sid",),
+    Interaction: ("workflow_sid",),
     InteractionChannel: ("interaction_sid",),
     InteractionParticipant: ("interaction_sid",),
     Invite: ("interaction_sid",),
@@ -57,6 +70,20 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     Key: ("account_sid",),
     Workspace: (),
 }
+
+
+def _values(fields: tuple[str, ...]) -> Callable[[Row], tuple[str, ...]]:
+    """Return what reads all of these fields from a row at once."""
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    return lambda row: (getattr(row, fields[0]),)
+
+
+_VALUES: Mapping[type[Row], Callable[[Row], tuple[str, ...]]] = {
+    kind: _values(fields) for kind, fields in INDEXES.items() if fields
+}
+#: the values of a row that was not there
+_NONE = ("",) * max(map(len, INDEXES.values()))
 
 #: what hangs below the root of an aggregate and is dropped with it
 MEMBERS: Mapping[type[Row], tuple[tuple[type[Row], str], ...]] = {
@@ -100,6 +127,8 @@ class State:
         self._index: dict[tuple[type[Row], str, str], dict[str, None]] = {}
         self._lookups: OrderedDict[str, tuple[Found, int]] = OrderedDict()
         self._droppable: OrderedDict[str, int] = OrderedDict()
+        #: what engine/setup/policies.py worked out, with the rows it follows from
+        self.policies: dict[tuple[str, str], tuple[Row, Row | None, Policies]] = {}
         #: sids of the messages that wait for their carrier, by pair of addresses
         self._unsent: dict[str, set[str]] = {}
 
@@ -123,6 +152,15 @@ class State:
             return []
         return [self.need(sid, kind) for sid in sorted(sids)]
 
+    def each(self, kind: type[R], field: str, value: str) -> Iterator[R]:
+        """Yield what `where` gives, in any order: for what that does not matter to."""
+        for sid in self._index.get((kind, field, value), ()):
+            yield self.need(sid, kind)
+
+    def sids(self, kind: type[R], field: str, value: str) -> Iterator[str]:
+        """Yield the sids of what `each` gives; RuntimeError once one came or went."""
+        return iter(self._index.get((kind, field, value), ()))
+
     def count(self, kind: type[Row], field: str, value: str) -> int:
         """Return how many rows `where` would give."""
         return len(self._index.get((kind, field, value), ()))
@@ -142,9 +180,12 @@ class State:
         self.rows[row.sid] = row
         if before is None:
             self._kinds.setdefault(type(row), {})[row.sid] = None
-        for field in INDEXES.get(type(row), ()):
-            value = getattr(row, field)
-            old = getattr(before, field) if before is not None else ""
+        fields = INDEXES.get(type(row), ())
+        after = _VALUES[type(row)](row) if fields else ()
+        was = _VALUES[type(row)](before) if fields and before is not None else _NONE
+        if after == was:
+            return before
+        for field, value, old in zip(fields, after, was, strict=False):
             if old == value:
                 continue
             self._unindex(type(row), field, old, row.sid)
@@ -275,7 +316,7 @@ class State:
         """Say whether open work can touch this aggregate."""
         row = self.rows.get(root)
         if isinstance(row, Task):
-            return row.status in OPEN_TASK
+            return row.status in OPEN_TASK or row.purge_time > 0
         if isinstance(row, Interaction):
             return self._interaction_open(row)
         if isinstance(row, Conversation) and row.channel_sid:

@@ -6,8 +6,9 @@ nothing here needs to be undone when a decision is.
 
 from sortedcontainers import SortedSet
 
-from flexcore.domain.model import Reservation, Row, Task
-from flexcore.domain.states import ReservationStatus, TaskStatus
+from flexcore.domain.model import Reservation, Row, Task, Workflow
+from flexcore.domain.states import OPEN_TASK, ReservationStatus, TaskStatus
+from flexcore.engine.routing.refusals import retry_time
 
 
 def deadline_of(row: Row) -> int:
@@ -15,12 +16,21 @@ def deadline_of(row: Row) -> int:
     if isinstance(row, Reservation):
         return row.deadline if row.status == ReservationStatus.PENDING else 0
     if isinstance(row, Task):
-        if row.status == TaskStatus.PENDING:
-            dues = (row.deadline, row.step_deadline)
-            return min((due for due in dues if due), default=0)
-        if row.status == TaskStatus.RESERVED:
-            return row.deadline
+        return _deadline_of_task(row)
+    if isinstance(row, Workflow):
+        return row.re_evaluate_time
     return 0
+
+
+def _deadline_of_task(task: Task) -> int:
+    if task.status == TaskStatus.PENDING:
+        dues = (task.deadline, task.step_deadline, retry_time(task))
+        return min((due for due in dues if due), default=0)
+    if task.status == TaskStatus.RESERVED:
+        return task.deadline
+    if task.status in OPEN_TASK:
+        return task.limit_time
+    return task.purge_time
 
 
 class Deadlines:
@@ -47,9 +57,7 @@ class Deadlines:
             return
         self.forget(row.sid)
         if after:
-            assert isinstance(row, Reservation | Task)
-            order = row.sequence if isinstance(row, Task) else row.order
-            entry = (after, order, row.sid)
+            entry = (after, _order_of(row), row.sid)
             self._due.add(entry)
             self._by_sid[row.sid] = entry
             self.offers += row.sid.startswith("WR")
@@ -68,3 +76,10 @@ class Deadlines:
     def first(self) -> tuple[int, int, str] | None:
         """Return the earliest (time, sequence, sid); O(1)."""
         return self._due[0] if self._due else None
+
+
+def _order_of(row: Row) -> int:
+    """Return the sequence of a row's creation; workflows come before all work."""
+    if isinstance(row, Task):
+        return row.sequence
+    return row.order if isinstance(row, Reservation) else 0

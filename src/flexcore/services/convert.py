@@ -1,8 +1,8 @@
 """What every conversion needs: times, durations, enums. `0`, `""` and unset mean none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -48,3 +48,13 @@ def texts(enum: "_EnumTypeWrapper[V]", prefix: str) -> Mapping[V, str]:
         number: "" if name == "UNSPECIFIED" else name.lower()
         for number, name in found.items()
     }
+
+
+def words(text: Mapping[V, str], numbers_given: Iterable[V]) -> tuple[str, ...]:
+    """Return the domain's words for numbers of an enum, each once."""
+    return tuple(sorted({text[number] for number in numbers_given}))
+
+
+def given(request: Any, field: str) -> Any:
+    """Return what a field holds, or None when it was not given."""
+    return getattr(request, field) if request.HasField(field) else None

@@ -2,14 +2,8 @@
 
 from collections.abc import Iterable
 
-from flexcore.domain.model import (
-    Conversation,
-    Media,
-    Message,
-    Participant,
-    Receipt,
-    ReceiptEntry,
-)
+from flexcore.domain.model import Conversation, Message, Participant, Receipt
+from flexcore.domain.parts import Media, ReceiptEntry
 from flexcore.domain.states import ConversationState, ReceiptStatus
 from flexcore.services.convert import numbers, texts, time_to_proto
 from flexcore.v1 import conversation_pb2

@@ -1,8 +1,9 @@
 """Change sets as protos: whole, or what one worker or one conversation sees of them."""
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Sequence
 
-from flexcore.domain.log import Cause, ChangeSet
+from flexcore.domain.log import Cause, ChangeSet, LogFilter
 from flexcore.domain.model import (
     Conversation,
     Message,
@@ -24,20 +25,48 @@ def change_set_to_proto(
     change_set: ChangeSet, types: Collection[str] = ()
 ) -> event_pb2.ChangeSet | None:
     """Convert a change set, or the part of it with events of `types`; None if empty."""
+    return _shown(
+        change_set,
+        [
+            not types or event.type in types or event.type.partition(".")[0] in types
+            for event in change_set.events
+        ],
+        everything=not types,
+    )
+
+
+def found_to_proto(
+    change_set: ChangeSet, log_filter: LogFilter
+) -> event_pb2.ChangeSet | None:
+    """Convert the part of a change set that a filter shows; None if that is nothing."""
+    rows = change_set.rows()
+    shown = [log_filter.shows(event, rows) for event in change_set.events]
+    return _shown(change_set, shown, everything=log_filter == LogFilter())
+
+
+def _shown(
+    change_set: ChangeSet, choice: Sequence[bool], *, everything: bool
+) -> event_pb2.ChangeSet | None:
+    """Convert the events chosen, with their resources or with all there are."""
+    numbered = enumerate(change_set.events, change_set.first_sequence)
     shown = [
         event_pb2.Event(
-            type=event.type, sid=event.sid, version=event.version, sequence=sequence
+            type=event.type,
+            sid=event.sid,
+            version=event.version,
+            sequence=sequence,
+            place_sid=event.place,
+            place_time=time_to_proto(event.since),
         )
-        for sequence, event in enumerate(change_set.events, change_set.first_sequence)
-        if not types or event.type in types or event.type.partition(".")[0] in types
+        for sequence, event in itertools.compress(numbered, choice)
     ]
     if not shown:
         return None
     sids = {event.sid for event in shown}
     resources = (
-        rows_to_proto(event_pb2.Resource(), (row,))
+        rows_to_proto(event_pb2.Resource(), (row,), change_set.time)
         for row in change_set.resources
-        if not types or row.sid in sids
+        if everything or row.sid in sids
     )
     return event_pb2.ChangeSet(
         first_sequence=change_set.first_sequence,
@@ -48,6 +77,7 @@ def change_set_to_proto(
         cause=CAUSE[change_set.cause],
         events=shown,
         resources=[found for found in resources if found.WhichOneof("resource")],
+        deleted=[sid for sid in change_set.deleted if everything or sid in sids],
     )
 
 
@@ -66,7 +96,8 @@ def worker_events(
             type=event.type, sequence=sequence, time=time
         )
         beside = rows.get(row.task_sid) if isinstance(row, Reservation) else None
-        found.append(rows_to_proto(shown, (row, beside) if beside else (row,)))
+        told = (row, beside) if beside else (row,)
+        found.append(rows_to_proto(shown, told, change_set.time))
     return found
 
 

@@ -1,6 +1,9 @@
 """Tasks and reservations as protos."""
 
+from collections.abc import Iterable
+
 from flexcore.domain.model import Reservation, Task
+from flexcore.domain.parts import Choice, Refusal, Route
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.services.convert import numbers, seconds_to_proto, texts, time_to_proto
 from flexcore.v1 import routing_pb2
@@ -16,8 +19,11 @@ _UNASSIGNED = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
 
 
 def task_to_proto(row: Task) -> routing_pb2.Task:
-    """Convert a task; only one that is not assigned has a deadline."""
-    return routing_pb2.Task(
+    """Convert a task; only one that is not assigned has a deadline.
+
+    Its age is not the row's; convert_rows adds it.
+    """
+    message = routing_pb2.Task(
         sid=row.sid,
         version=row.version,
         create_time=time_to_proto(row.create_time),
@@ -38,6 +44,48 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
         assignment_count=row.assignment_count,
         sequence=row.sequence,
         invite_sid=row.invite_sid,
+        workflow_revision_sid=row.workflow_revision_sid,
+        disposition=row.disposition,
+        routing_targets=map(_route_to_proto, row.routes),
+        refusals=map(_refusal_to_proto, row.refusals),
+        step=routing_pb2.RoutingStep(
+            filter_index=row.step_filter,
+            target_index=row.step_target,
+            start_time=time_to_proto(row.step_start),
+            deadline=time_to_proto(row.step_deadline),
+        ),
+        limit_time=time_to_proto(row.limit_time),
+        purge_time=time_to_proto(row.purge_time),
+    )
+    if row.route >= 0:
+        message.routing_target_index = row.route
+    return message
+
+
+def _route_to_proto(route: Route) -> routing_pb2.RoutingTarget:
+    return routing_pb2.RoutingTarget(
+        sid=route.sid,
+        wait=seconds_to_proto(route.wait_seconds),
+        ignore_capacity=route.ignore_capacity,
+    )
+
+
+def _refusal_to_proto(refusal: Refusal) -> routing_pb2.Refusal:
+    return routing_pb2.Refusal(
+        worker_sid=refusal.worker_sid,
+        count=refusal.count,
+        passed_over=refusal.passed_over,
+        until=time_to_proto(refusal.until),
+    )
+
+
+def routes_from_proto(
+    targets: Iterable[routing_pb2.RoutingTarget],
+) -> tuple[Route, ...]:
+    """Return the chain a task is to be routed by."""
+    return tuple(
+        Route(target.sid, target.wait.seconds, target.ignore_capacity)
+        for target in targets
     )
 
 
@@ -60,4 +108,17 @@ def reservation_to_proto(row: Reservation) -> routing_pb2.Reservation:
         reason=row.reason,
         deadline=time_to_proto(row.deadline if pending else 0),
         candidates=row.candidates,
+        choice=_choice_to_proto(row.choice) if row.choice else None,
+        accept_time=time_to_proto(row.accept_time),
+        wrap_time=time_to_proto(row.wrap_time),
+    )
+
+
+def _choice_to_proto(choice: Choice) -> routing_pb2.Choice:
+    return routing_pb2.Choice(
+        rule=choice.rule,
+        key=choice.key,
+        order_by=choice.order_by,
+        runner_up_sid=choice.runner_up_sid,
+        runner_up_key=choice.runner_up_key,
     )

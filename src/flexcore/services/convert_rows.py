@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message as AnyMessage
 
-from flexcore.domain import model
+from flexcore.domain import limits, model
 from flexcore.engine.commands import Answer
 from flexcore.services import (
     convert_admin,
@@ -21,6 +21,7 @@ from flexcore.services import (
     convert_routing,
     convert_workspace,
 )
+from flexcore.v1 import routing_pb2
 
 M = TypeVar("M", bound=AnyMessage)
 
@@ -32,6 +33,7 @@ TO_PROTO: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
     model.TaskChannel: convert_workspace.task_channel_to_proto,
     model.TaskQueue: convert_workspace.task_queue_to_proto,
     model.Workflow: convert_workspace.workflow_to_proto,
+    model.WorkflowRevision: convert_workspace.workflow_revision_to_proto,
     model.Worker: convert_workspace.worker_to_proto,
     model.WorkerChannel: convert_workspace.worker_channel_to_proto,
     model.Task: convert_routing.task_to_proto,
@@ -53,11 +55,14 @@ def answer_to_proto(response: M, answer: Answer) -> M:
     """Fill a response with the rows of an answer, and the sequence if it has one."""
     if _has_sequence(response.DESCRIPTOR):
         setattr(response, "sequence", answer.sequence)  # noqa: B010  # M is any message
-    return rows_to_proto(response, answer.rows)
+    return rows_to_proto(response, answer.rows, answer.time)
 
 
-def rows_to_proto(message: M, rows: Iterable[model.Row]) -> M:
-    """Put every row into the field of `message` for its kind, if there is one."""
+def rows_to_proto(message: M, rows: Iterable[model.Row], time: int = 0) -> M:
+    """Put every row into the field of `message` for its kind, if there is one.
+
+    `time` is when the rows are told of; tasks are of an age then.
+    """
     fields = _fields(message.DESCRIPTOR)
     for row in rows:
         found = fields.get(type(row).__name__)
@@ -65,6 +70,8 @@ def rows_to_proto(message: M, rows: Iterable[model.Row]) -> M:
             continue
         name, repeated = found
         converted = TO_PROTO[type(row)](row)
+        if time and isinstance(converted, routing_pb2.Task):
+            converted.age.FromSeconds((time - row.create_time) // limits.SECOND)
         if repeated:
             getattr(message, name).append(converted)
         else:

@@ -1,20 +1,44 @@
 """Workspaces and what they hold, as protos."""
 
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from flexcore.domain import limits
+from flexcore.domain.document_fields import (
+    EVERYBODY,
+    TASK_QUEUES,
+    WORKFLOWS,
+    decode_document,
+    dropped,
+)
+from flexcore.domain.expressions import Context, Dialect, parse, warnings_of
 from flexcore.domain.model import (
     Activity,
+    Reservation,
+    Row,
     TaskChannel,
     TaskQueue,
     Worker,
     WorkerChannel,
     Workflow,
+    WorkflowRevision,
     Workspace,
 )
+from flexcore.domain.semantics import resolved
+from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus
+from flexcore.domain.workflows import parse_workflow
 from flexcore.services.convert import seconds_to_proto, time_to_proto
+from flexcore.services.convert_policy import SEMANTICS, TASK_ORDER, policies_to_proto
 from flexcore.v1 import workspace_pb2
+
+R = TypeVar("R", bound=Row)
 
 
 def workspace_to_proto(row: Workspace) -> workspace_pb2.Workspace:
-    """Convert a workspace."""
+    """Convert a workspace, with the policies it has and those that follow."""
+    effective = msgspec.structs.asdict(resolved(row.semantics, row.policies))
     return workspace_pb2.Workspace(
         sid=row.sid,
         version=row.version,
@@ -23,6 +47,10 @@ def workspace_to_proto(row: Workspace) -> workspace_pb2.Workspace:
         friendly_name=row.friendly_name,
         default_activity_sid=row.default_activity_sid,
         timeout_activity_sid=row.timeout_activity_sid,
+        semantics=SEMANTICS[row.semantics],
+        policies=policies_to_proto(row.policies),
+        effective_policies=policies_to_proto(effective),
+        prioritize_queue_order=TASK_ORDER[row.prioritize_queue_order],
     )
 
 
@@ -49,6 +77,7 @@ def task_channel_to_proto(row: TaskChannel) -> workspace_pb2.TaskChannel:
         workspace_sid=row.workspace_sid,
         unique_name=row.unique_name,
         friendly_name=row.friendly_name,
+        channel_optimized_routing=row.channel_optimized_routing,
     )
 
 
@@ -62,6 +91,9 @@ def task_queue_to_proto(row: TaskQueue) -> workspace_pb2.TaskQueue:
         workspace_sid=row.workspace_sid,
         friendly_name=row.friendly_name,
         target_workers=row.target_workers,
+        max_reserved_workers=row.max_reserved_workers,
+        task_order=TASK_ORDER[row.task_order],
+        policies=policies_to_proto(row.policies),
     )
 
 
@@ -76,6 +108,22 @@ def workflow_to_proto(row: Workflow) -> workspace_pb2.Workflow:
         friendly_name=row.friendly_name,
         configuration=row.configuration,
         task_reservation_timeout=seconds_to_proto(row.task_reservation_timeout_seconds),
+        revision_sid=row.revision_sid,
+        re_evaluate_left=row.re_evaluate_left,
+    )
+
+
+def workflow_revision_to_proto(row: WorkflowRevision) -> workspace_pb2.WorkflowRevision:
+    """Convert a revision of a workflow."""
+    return workspace_pb2.WorkflowRevision(
+        sid=row.sid,
+        version=row.version,
+        create_time=time_to_proto(row.create_time),
+        update_time=time_to_proto(row.update_time),
+        workspace_sid=row.workspace_sid,
+        workflow_sid=row.workflow_sid,
+        number=row.number,
+        configuration=row.configuration,
     )
 
 
@@ -91,11 +139,15 @@ def worker_to_proto(row: Worker) -> workspace_pb2.Worker:
         attributes=row.attributes,
         activity_sid=row.activity_sid,
         activity_time=time_to_proto(row.activity_time),
+        available=row.available_time > 0,
+        available_time=time_to_proto(row.available_time),
+        missed_offers=row.missed_offers,
+        return_activity_sid=row.return_activity_sid,
     )
 
 
 def worker_channel_to_proto(row: WorkerChannel) -> workspace_pb2.WorkerChannel:
-    """Convert a worker channel."""
+    """Convert a worker channel; `add_load` says what the worker holds."""
     return workspace_pb2.WorkerChannel(
         sid=row.sid,
         version=row.version,
@@ -108,4 +160,67 @@ def worker_channel_to_proto(row: WorkerChannel) -> workspace_pb2.WorkerChannel:
         configured_capacity=row.configured_capacity,
         available=row.available,
         last_offered_time=time_to_proto(row.last_offered),
+        last_released_time=time_to_proto(row.last_released),
     )
+
+
+def add_load(
+    channels: Iterable[workspace_pb2.WorkerChannel], rows: Iterable[Row]
+) -> None:
+    """Say how much of its channels a worker uses, by the open reservations in `rows`."""
+    held = [
+        row
+        for row in rows
+        if isinstance(row, Reservation) and row.status in OPEN_RESERVATION
+    ]
+    for channel in channels:
+        here = [r for r in held if r.task_channel_sid == channel.task_channel_sid]
+        assigned = sum(row.status is ReservationStatus.ACCEPTED for row in here)
+        channel.assigned_tasks = assigned
+        channel.available_capacity_percentage = percentage_left(
+            len(here), channel.configured_capacity
+        )
+
+
+def percentage_left(occupied: int, capacity: int) -> int:
+    """Return what of a capacity is left, rounded down; none of none."""
+    return max(0, (capacity - occupied) * 100 // capacity) if capacity else 0
+
+
+def queue_warnings(rows: Iterable[Row]) -> Sequence[str]:
+    """Return what to say about the expression of a queue that was saved."""
+    queue, dialect = _saved(rows, TaskQueue)
+    target = parse(queue.target_workers, Context.WORKER, dialect=dialect)
+    return warnings_of(target)
+
+
+def workflow_warnings(rows: Iterable[Row]) -> Sequence[str]:
+    """Return what to say about the configuration of a workflow that was saved."""
+    workflow, dialect = _saved(rows, Workflow)
+    plan = parse_workflow(workflow.configuration, lambda _: True, dialect=dialect)
+    return plan.warnings
+
+
+def import_warnings(document: str, rows: Sequence[Row]) -> Sequence[str]:
+    """Return what was dropped of a document, and what to say about the rest."""
+    found = list(dropped(decode_document(document)))
+    (workspace,) = (row for row in rows if isinstance(row, Workspace))
+    queues = [row for row in rows if isinstance(row, TaskQueue)]
+    for index, queue in enumerate(queues):
+        if queue.target_workers == EVERYBODY:
+            continue
+        at = f"{TASK_QUEUES}[{index}].target_workers"
+        found += [f"{at}: {text}" for text in queue_warnings([workspace, queue])]
+    workflows = [row for row in rows if isinstance(row, Workflow)]
+    for index, workflow in enumerate(workflows):
+        at = f"{WORKFLOWS}[{index}]"
+        found += [f"{at}.{text}" for text in workflow_warnings([workspace, workflow])]
+    return found[: limits.IMPORT_WARNINGS]
+
+
+def _saved(rows: Iterable[Row], kind: type[R]) -> tuple[R, Dialect]:
+    """Return the saved row, and how its workspace reads expressions."""
+    (saved,) = (row for row in rows if isinstance(row, kind))
+    (workspace,) = (row for row in rows if isinstance(row, Workspace))
+    policies = resolved(workspace.semantics, workspace.policies)
+    return saved, Dialect(policies.type_mismatch, policies.missing_array)

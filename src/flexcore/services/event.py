@@ -9,6 +9,7 @@ from flexcore.domain.errors import OutOfRange
 from flexcore.domain.log import ChangeSet
 from flexcore.engine.port import Port, TailBatch
 from flexcore.services.convert_event import change_set_to_proto
+from flexcore.services.events import list_events
 from flexcore.services.session import caller, session
 from flexcore.services.streams import Position, Stream, close_tail
 from flexcore.v1 import event_pb2, event_service_pb2_grpc
@@ -47,6 +48,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         else:
             tail = self._oldest()
         await stream.follow(self._port, session(), tail)
+
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: Context
+    ) -> pb.ListEventsResponse:
+        return await list_events(self._port, request)
 
     async def _oldest(self) -> AsyncIterator[TailBatch]:
         """Yield from the oldest change set held; clean-up may move it meanwhile."""

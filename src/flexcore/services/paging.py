@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,9 +11,11 @@ from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.ids import fingerprint
 from flexcore.domain.model import Row
-from flexcore.engine.commands import Page, Principal
+from flexcore.engine.commands import Filter, Page, Principal
 from flexcore.engine.port import DeadLetter, Port
 from flexcore.services.session import caller
+
+R = TypeVar("R", bound=Row)
 
 
 class PageToken(msgspec.Struct, frozen=True, array_like=True):
@@ -32,24 +34,43 @@ async def list_page(
     port: Port,
     request: Any,
     kind: type[Row],
-    where: Mapping[str, str],
+    where: Mapping[str, Filter | None],
+    order_by: str = "",
     *,
     start: tuple[int, str] | None = None,
     principal: Principal | None = None,
 ) -> tuple[Page, str]:
     """Read a page as `request` asks; return it with the token of the next one.
 
-    Empty values of `where` do not filter. `start` is where the first page begins;
-    `principal` is the caller, unless an operator looks into another account.
+    Empty texts, no statuses and None in `where` do not filter. `start` is where the first
+    page begins; `principal` is the caller, unless an operator looks into another account.
     """
     principal = principal or caller()
-    where = {column: value for column, value in where.items() if value}
-    scope = (principal.account_sid, kind.__name__, where, start)
+    given: dict[str, Filter] = {
+        name: value
+        for name, value in where.items()
+        if value is not None and value not in ("", ())
+    }
+    order_by = "" if order_by == "create_time" else order_by
+    scope = (principal.account_sid, kind.__name__, given, order_by, start)
     digest = fingerprint(_encode(scope))
     after = read_token(request.page_token, digest) if request.page_token else start
     size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
-    page = await port.list(principal, kind, where, after, size)
+    page = await port.list(principal, kind, given, after, size, order_by)
     return page, write_token(digest, *page.after) if page.after else ""
+
+
+def page_of(rows: Sequence[R], request: Any, of: str) -> tuple[Sequence[R], str]:
+    """Return a page of rows that are here already, with the token of the next one."""
+    digest = fingerprint(_encode((caller().account_sid, "rows of", of)))
+    after = read_token(request.page_token, digest) if request.page_token else (-1, "")
+    size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
+    ordered = sorted(rows, key=lambda row: (row.create_time, row.sid))
+    found = [row for row in ordered if (row.create_time, row.sid) > after]
+    page = found[:size]
+    if len(found) <= size:
+        return page, ""
+    return page, write_token(digest, page[-1].create_time, page[-1].sid)
 
 
 def dead_letter_page(port: Port, request: Any) -> tuple[Sequence[DeadLetter], str]:

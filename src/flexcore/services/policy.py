@@ -23,9 +23,12 @@ class Access(Enum):
 _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
     "RoutingService": {
         Access.KEY: """
-            CreateTask GetTask ListTasks UpdateTask CancelTask WrapTask CompleteTask
-            GetReservation ListReservations AcceptReservation RejectReservation
-            StreamReservations
+            CreateTask BatchCreateTasks GetTask ListTasks UpdateTask CancelTask
+            DeleteTask ClaimTask WrapTask CompleteTask WrapReservation
+            CompleteReservation GetReservation ListReservations AcceptReservation
+            RejectReservation StreamReservations ExplainTask
+            GetWorkspaceStatistics GetTaskQueueStatistics GetWorkflowStatistics
+            GetWorkerStatistics
         """,
     },
     "InteractionService": {
@@ -43,11 +46,15 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
     },
     "WorkspaceService": {
         Access.KEY: """
-            CreateWorkspace GetWorkspace ListWorkspaces CreateActivity ListActivities
-            CreateTaskChannel ListTaskChannels CreateTaskQueue GetTaskQueue
-            ListTaskQueues UpdateTaskQueue CreateWorkflow GetWorkflow ListWorkflows
-            UpdateWorkflow CreateWorker GetWorker ListWorkers UpdateWorker
-            ListWorkerChannels UpdateWorkerChannel
+            CreateWorkspace GetWorkspace ListWorkspaces UpdateWorkspace DeleteWorkspace
+            ImportWorkspace ExportWorkspace
+            CreateActivity GetActivity ListActivities UpdateActivity DeleteActivity
+            CreateTaskChannel GetTaskChannel ListTaskChannels UpdateTaskChannel
+            DeleteTaskChannel CreateTaskQueue GetTaskQueue ListTaskQueues
+            UpdateTaskQueue DeleteTaskQueue CreateWorkflow GetWorkflow ListWorkflows
+            UpdateWorkflow DeleteWorkflow GetWorkflowRevision ListWorkflowRevisions
+            CreateWorker BatchCreateWorkers GetWorker ListWorkers UpdateWorker
+            DeleteWorker GetWorkerChannel ListWorkerChannels UpdateWorkerChannel
         """,
     },
     "ChannelService": {
@@ -57,7 +64,7 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
             ListSenders UpdateSender ListDeadLetters ReplayDeadLetter
         """,
     },
-    "EventService": {Access.KEY: "WatchEvents"},
+    "EventService": {Access.KEY: "WatchEvents ListEvents"},
     "AdminService": {
         Access.KEY: "GetServerInfo CreateKey ListKeys RevokeKey",
         Access.OPERATOR: "CreateAccount",

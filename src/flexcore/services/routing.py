@@ -9,10 +9,17 @@ from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import Reservation, Task
 from flexcore.engine import commands
 from flexcore.engine.port import Port
-from flexcore.services.convert import time_from_proto
+from flexcore.services import routing_commands as make
+from flexcore.services import statistics
+from flexcore.services.convert import given, words
 from flexcore.services.convert_event import worker_events
-from flexcore.services.convert_routing import RESERVATION_STATUS_TEXT, TASK_STATUS_TEXT
+from flexcore.services.convert_explanation import explanation_to_proto
+from flexcore.services.convert_routing import (
+    RESERVATION_STATUS_TEXT,
+    TASK_STATUS_TEXT,
+)
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
+from flexcore.services.convert_workspace import add_load
 from flexcore.services.paging import list_page
 from flexcore.services.session import caller, session
 from flexcore.services.streams import Position, Stream
@@ -31,18 +38,14 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
     ) -> pb.CreateTaskResponse:
-        command = commands.CreateTask(
-            request_id=request.request_id,
-            workspace_sid=request.workspace_sid,
-            workflow_sid=request.workflow_sid,
-            task_channel=request.task_channel,
-            attributes=request.attributes,
-            priority=request.priority,
-            timeout_seconds=request.timeout.seconds,
-            virtual_start_time=time_from_proto(request.virtual_start_time),
-        )
-        answer = await self._port.submit(caller(), command)
+        answer = await self._port.submit(caller(), make.create_task(request))
         return answer_to_proto(pb.CreateTaskResponse(), answer)
+
+    async def BatchCreateTasks(
+        self, request: pb.BatchCreateTasksRequest, context: Context
+    ) -> pb.BatchCreateTasksResponse:
+        answer = await self._port.submit(caller(), make.create_tasks(request))
+        return answer_to_proto(pb.BatchCreateTasksResponse(), answer)
 
     async def GetTask(
         self, request: pb.GetTaskRequest, context: Context
@@ -56,27 +59,25 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         where = {
             "workspace_sid": request.workspace_sid,
             "workflow_sid": request.workflow_sid,
+            "workflow_name": request.workflow_name,
             "task_queue_sid": request.task_queue_sid,
-            "status": TASK_STATUS_TEXT[request.status],
+            "task_queue_name": request.task_queue_name,
+            "status": words(TASK_STATUS_TEXT, request.statuses),
+            "task_channel": request.task_channel,
+            "priority": given(request, "priority"),
+            "routing_target": request.routing_target,
+            "attributes_expression": request.attributes_expression,
         }
-        page, token = await list_page(self._port, request, Task, where)
-        return rows_to_proto(pb.ListTasksResponse(next_page_token=token), page.rows)
+        page, token = await list_page(
+            self._port, request, Task, where, request.order_by
+        )
+        response = pb.ListTasksResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows, page.time)
 
     async def UpdateTask(
         self, request: pb.UpdateTaskRequest, context: Context
     ) -> pb.UpdateTaskResponse:
-        given = request.HasField
-        command = commands.UpdateTask(
-            request_id=request.request_id,
-            sid=request.sid,
-            attributes=request.attributes if given("attributes") else None,
-            attributes_patch=(
-                request.attributes_patch if given("attributes_patch") else None
-            ),
-            priority=request.priority if given("priority") else None,
-            expected_version=request.version,
-        )
-        answer = await self._port.submit(caller(), command)
+        answer = await self._port.submit(caller(), make.update_task(request))
         return answer_to_proto(pb.UpdateTaskResponse(), answer)
 
     async def CancelTask(
@@ -91,29 +92,59 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         answer = await self._port.submit(caller(), command)
         return answer_to_proto(pb.CancelTaskResponse(), answer)
 
-    async def WrapTask(
-        self, request: pb.WrapTaskRequest, context: Context
-    ) -> pb.WrapTaskResponse:
-        command = commands.WrapTask(
+    async def DeleteTask(
+        self, request: pb.DeleteTaskRequest, context: Context
+    ) -> pb.DeleteTaskResponse:
+        command = commands.DeleteTask(
             request_id=request.request_id,
             sid=request.sid,
-            reason=request.reason,
             expected_version=request.version,
         )
         answer = await self._port.submit(caller(), command)
+        return answer_to_proto(pb.DeleteTaskResponse(), answer)
+
+    async def ClaimTask(
+        self, request: pb.ClaimTaskRequest, context: Context
+    ) -> pb.ClaimTaskResponse:
+        command = commands.ClaimTask(
+            request_id=request.request_id,
+            sid=request.sid,
+            worker_sid=request.worker_sid,
+            expected_version=request.version,
+        )
+        answer = await self._port.submit(caller(), command)
+        return answer_to_proto(pb.ClaimTaskResponse(), answer)
+
+    async def WrapTask(
+        self, request: pb.WrapTaskRequest, context: Context
+    ) -> pb.WrapTaskResponse:
+        answer = await self._port.submit(caller(), make.wrap(request))
         return answer_to_proto(pb.WrapTaskResponse(), answer)
 
     async def CompleteTask(
         self, request: pb.CompleteTaskRequest, context: Context
     ) -> pb.CompleteTaskResponse:
-        command = commands.CompleteTask(
-            request_id=request.request_id,
-            sid=request.sid,
-            reason=request.reason,
-            expected_version=request.version,
-        )
-        answer = await self._port.submit(caller(), command)
+        answer = await self._port.submit(caller(), make.complete(request))
         return answer_to_proto(pb.CompleteTaskResponse(), answer)
+
+    async def WrapReservation(
+        self, request: pb.WrapReservationRequest, context: Context
+    ) -> pb.WrapReservationResponse:
+        answer = await self._port.submit(caller(), make.wrap(request))
+        return answer_to_proto(pb.WrapReservationResponse(), answer)
+
+    async def CompleteReservation(
+        self, request: pb.CompleteReservationRequest, context: Context
+    ) -> pb.CompleteReservationResponse:
+        answer = await self._port.submit(caller(), make.complete(request))
+        return answer_to_proto(pb.CompleteReservationResponse(), answer)
+
+    async def ExplainTask(
+        self, request: pb.ExplainTaskRequest, context: Context
+    ) -> pb.ExplainTaskResponse:
+        found = await self._port.explain(caller(), request.sid)
+        response = pb.ExplainTaskResponse(explanation=explanation_to_proto(found))
+        return rows_to_proto(response, (found.task,), found.time)
 
     async def GetReservation(
         self, request: pb.GetReservationRequest, context: Context
@@ -124,10 +155,10 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     async def ListReservations(
         self, request: pb.ListReservationsRequest, context: Context
     ) -> pb.ListReservationsResponse:
-        where = {
+        where: dict[str, commands.Filter | None] = {
             "task_sid": request.task_sid,
             "worker_sid": request.worker_sid,
-            "status": RESERVATION_STATUS_TEXT[request.status],
+            "status": words(RESERVATION_STATUS_TEXT, request.statuses),
         }
         page, token = await list_page(self._port, request, Reservation, where)
         response = pb.ListReservationsResponse(next_page_token=token)
@@ -156,6 +187,26 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         answer = await self._port.submit(caller(), command)
         return answer_to_proto(pb.RejectReservationResponse(), answer)
 
+    async def GetWorkspaceStatistics(
+        self, request: pb.GetWorkspaceStatisticsRequest, context: Context
+    ) -> pb.GetWorkspaceStatisticsResponse:
+        return await statistics.workspace_statistics(self._port, request)
+
+    async def GetTaskQueueStatistics(
+        self, request: pb.GetTaskQueueStatisticsRequest, context: Context
+    ) -> pb.GetTaskQueueStatisticsResponse:
+        return await statistics.task_queue_statistics(self._port, request)
+
+    async def GetWorkflowStatistics(
+        self, request: pb.GetWorkflowStatisticsRequest, context: Context
+    ) -> pb.GetWorkflowStatisticsResponse:
+        return await statistics.workflow_statistics(self._port, request)
+
+    async def GetWorkerStatistics(
+        self, request: pb.GetWorkerStatisticsRequest, context: Context
+    ) -> pb.GetWorkerStatisticsResponse:
+        return await statistics.worker_statistics(self._port, request)
+
     async def StreamReservations(  # type: ignore[override]  # it writes itself
         self, request: pb.StreamReservationsRequest, context: Context
     ) -> None:
@@ -178,7 +229,8 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         stream = Stream(context, start, show, respond)
         if not request.resume_token:
             first = respond((), start.token())
-            rows_to_proto(first.snapshot, snapshot.rows)
+            rows_to_proto(first.snapshot, snapshot.rows, snapshot.time)
+            add_load(first.snapshot.worker_channels, snapshot.rows)
             await stream.write(first)
         tail = self._port.tail(principal, start.sequence, worker_sid)
         await stream.follow(self._port, session(), tail)

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from flexcore.domain import limits
 from flexcore.domain.addresses import parse_address
 from flexcore.domain.errors import InvalidArgument
+from flexcore.domain.objects import LINE, NAME
 from flexcore.v1 import rules_pb2
 
 #: says what is wrong with a value, or None
@@ -32,11 +33,11 @@ _PATTERNS: Mapping[str, tuple[re.Pattern[str], str]] = {
         "words of lower-case letters, dashes and underscores, joined by dots",
     ),
     "line": (
-        re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"),
+        LINE,
         "one line of text without control characters",
     ),
     "name": (
-        re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*"),
+        NAME,
         "letters, digits, _ and $, not beginning with a digit",
     ),
     "url": (
@@ -74,6 +75,8 @@ class Rules:
         if field.message_type and field.message_type.full_name not in _WELL_KNOWN:
             return _nested(field, rules, self._compile(field.message_type))
         judge = _judge(field, rules)
+        if field.is_repeated and field.enum_type:
+            judge = _enum(frozenset(field.enum_type.values_by_number) - {0})
         if field.is_repeated:
             return _repeated(field.name, rules, judge)
         if field.has_presence:
@@ -146,13 +149,17 @@ def _repeated(
 def _nested(
     field: FieldDescriptor, rules: rules_pb2.FieldRules, checks: tuple[Check, ...]
 ) -> Check:
-    """Check the messages of a repeated field by the rules of their own fields."""
-    if not (field.is_repeated and rules.max_items):
-        raise ValueError(f"{field.full_name} is not a repeated field with max_items")
+    """Check a message, or each of a repeated field, by the rules of its own fields."""
     name, most = field.name, rules.max_items
+    if not field.is_repeated:
+        return _below(name, checks)
+    if not most:
+        raise ValueError(f"{field.full_name} is repeated and has no max_items")
 
     def check(message: Any, prefix: str, violations: list[tuple[str, str]]) -> None:
         items = getattr(message, name)
+        if rules.required and not items:
+            violations.append((prefix + name, "must be given"))
         if len(items) > most:
             text = f"{len(items)} items, at most {most} are allowed"
             violations.append((prefix + name, text))
@@ -160,6 +167,17 @@ def _nested(
         for index, item in enumerate(items):
             for below in checks:
                 below(item, f"{prefix}{name}[{index}].", violations)
+
+    return check
+
+
+def _below(name: str, checks: tuple[Check, ...]) -> Check:
+    """Check one message, if it is given."""
+
+    def check(message: Any, prefix: str, violations: list[tuple[str, str]]) -> None:
+        if message.HasField(name):
+            for below in checks:
+                below(getattr(message, name), f"{prefix}{name}.", violations)
 
     return check
 

@@ -1,10 +1,10 @@
 """WorkspaceService: what routing is set up from."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
-from flexcore.domain import limits
 from flexcore.domain.model import (
     Activity,
     TaskChannel,
@@ -12,17 +12,32 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
     Workflow,
+    WorkflowRevision,
     Workspace,
 )
 from flexcore.engine import commands
 from flexcore.engine.port import Port
+from flexcore.services import workspace_commands as make
+from flexcore.services.convert import given
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
-from flexcore.services.paging import list_page
+from flexcore.services.convert_workspace import (
+    add_load,
+    import_warnings,
+    queue_warnings,
+    workflow_warnings,
+)
+from flexcore.services.paging import list_page, page_of
 from flexcore.services.session import caller
-from flexcore.v1 import workspace_service_pb2 as pb
+from flexcore.services.workspace_export import export_page
+from flexcore.v1 import task_queue_requests_pb2 as task_queue_pb
+from flexcore.v1 import worker_requests_pb2 as worker_pb
+from flexcore.v1 import workflow_requests_pb2 as workflow_pb
+from flexcore.v1 import workspace_document_requests_pb2 as document_pb
+from flexcore.v1 import workspace_requests_pb2 as workspace_pb
 from flexcore.v1 import workspace_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+M = TypeVar("M", bound=Message)
 
 
 class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
@@ -31,230 +46,344 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     def __init__(self, port: Port) -> None:
         self._port = port
 
+    async def _answer(self, command: commands.Command, response: M) -> M:
+        return answer_to_proto(response, await self._port.submit(caller(), command))
+
+    # workspaces and activities
+
     async def CreateWorkspace(
-        self, request: pb.CreateWorkspaceRequest, context: Context
-    ) -> pb.CreateWorkspaceResponse:
-        command = commands.CreateWorkspace(
-            request_id=request.request_id,
-            friendly_name=request.friendly_name,
-        )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.CreateWorkspaceResponse(), answer)
+        self, request: workspace_pb.CreateWorkspaceRequest, context: Context
+    ) -> workspace_pb.CreateWorkspaceResponse:
+        command = make.create_workspace(request)
+        return await self._answer(command, workspace_pb.CreateWorkspaceResponse())
 
     async def GetWorkspace(
-        self, request: pb.GetWorkspaceRequest, context: Context
-    ) -> pb.GetWorkspaceResponse:
-        answer = await self._port.submit(caller(), commands.Get(sid=request.sid))
-        return answer_to_proto(pb.GetWorkspaceResponse(), answer)
+        self, request: workspace_pb.GetWorkspaceRequest, context: Context
+    ) -> workspace_pb.GetWorkspaceResponse:
+        command = commands.Get(sid=request.sid)
+        return await self._answer(command, workspace_pb.GetWorkspaceResponse())
 
     async def ListWorkspaces(
-        self, request: pb.ListWorkspacesRequest, context: Context
-    ) -> pb.ListWorkspacesResponse:
-        page, token = await list_page(self._port, request, Workspace, {})
-        return rows_to_proto(
-            pb.ListWorkspacesResponse(next_page_token=token), page.rows
+        self, request: workspace_pb.ListWorkspacesRequest, context: Context
+    ) -> workspace_pb.ListWorkspacesResponse:
+        where = {
+            "friendly_name": request.friendly_name,
+        }
+        page, token = await list_page(self._port, request, Workspace, where)
+        response = workspace_pb.ListWorkspacesResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
+
+    async def UpdateWorkspace(
+        self, request: workspace_pb.UpdateWorkspaceRequest, context: Context
+    ) -> workspace_pb.UpdateWorkspaceResponse:
+        command = make.update_workspace(request)
+        return await self._answer(command, workspace_pb.UpdateWorkspaceResponse())
+
+    async def DeleteWorkspace(
+        self, request: workspace_pb.DeleteWorkspaceRequest, context: Context
+    ) -> workspace_pb.DeleteWorkspaceResponse:
+        command = commands.DeleteWorkspace(
+            request_id=request.request_id,
+            sid=request.sid,
+            expected_version=request.version,
+        )
+        return await self._answer(command, workspace_pb.DeleteWorkspaceResponse())
+
+    async def ImportWorkspace(
+        self, request: document_pb.ImportWorkspaceRequest, context: Context
+    ) -> document_pb.ImportWorkspaceResponse:
+        answer = await self._port.submit(caller(), make.import_workspace(request))
+        response = document_pb.ImportWorkspaceResponse(
+            warnings=import_warnings(request.document, answer.rows)
+        )
+        return answer_to_proto(response, answer)
+
+    async def ExportWorkspace(
+        self, request: document_pb.ExportWorkspaceRequest, context: Context
+    ) -> document_pb.ExportWorkspaceResponse:
+        answer = await self._port.submit(caller(), commands.Get(sid=request.sid))
+        (workspace,) = answer.rows
+        assert isinstance(workspace, Workspace)
+        size, token = request.page_size, request.page_token
+        document, after = await export_page(self._port, workspace, size, token)
+        return document_pb.ExportWorkspaceResponse(
+            document=document, next_page_token=after
         )
 
     async def CreateActivity(
-        self, request: pb.CreateActivityRequest, context: Context
-    ) -> pb.CreateActivityResponse:
-        command = commands.CreateActivity(
-            request_id=request.request_id,
-            workspace_sid=request.workspace_sid,
-            friendly_name=request.friendly_name,
-            available=request.available,
-        )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.CreateActivityResponse(), answer)
+        self, request: workspace_pb.CreateActivityRequest, context: Context
+    ) -> workspace_pb.CreateActivityResponse:
+        command = make.create_activity(request)
+        return await self._answer(command, workspace_pb.CreateActivityResponse())
+
+    async def GetActivity(
+        self, request: workspace_pb.GetActivityRequest, context: Context
+    ) -> workspace_pb.GetActivityResponse:
+        command = commands.Get(sid=request.sid)
+        return await self._answer(command, workspace_pb.GetActivityResponse())
 
     async def ListActivities(
-        self, request: pb.ListActivitiesRequest, context: Context
-    ) -> pb.ListActivitiesResponse:
-        where = {"workspace_sid": request.workspace_sid}
+        self, request: workspace_pb.ListActivitiesRequest, context: Context
+    ) -> workspace_pb.ListActivitiesResponse:
+        where = {
+            "workspace_sid": request.workspace_sid,
+            "friendly_name": request.friendly_name,
+            "available": given(request, "available"),
+        }
         page, token = await list_page(self._port, request, Activity, where)
-        return rows_to_proto(
-            pb.ListActivitiesResponse(next_page_token=token), page.rows
+        response = workspace_pb.ListActivitiesResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
+
+    async def UpdateActivity(
+        self, request: workspace_pb.UpdateActivityRequest, context: Context
+    ) -> workspace_pb.UpdateActivityResponse:
+        command = make.update_activity(request)
+        return await self._answer(command, workspace_pb.UpdateActivityResponse())
+
+    async def DeleteActivity(
+        self, request: workspace_pb.DeleteActivityRequest, context: Context
+    ) -> workspace_pb.DeleteActivityResponse:
+        command = commands.DeleteActivity(
+            request_id=request.request_id,
+            sid=request.sid,
+            expected_version=request.version,
         )
+        return await self._answer(command, workspace_pb.DeleteActivityResponse())
+
+    # task channels
 
     async def CreateTaskChannel(
-        self, request: pb.CreateTaskChannelRequest, context: Context
-    ) -> pb.CreateTaskChannelResponse:
-        command = commands.CreateTaskChannel(
-            request_id=request.request_id,
-            workspace_sid=request.workspace_sid,
-            unique_name=request.unique_name,
-            friendly_name=request.friendly_name,
-        )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.CreateTaskChannelResponse(), answer)
+        self, request: workspace_pb.CreateTaskChannelRequest, context: Context
+    ) -> workspace_pb.CreateTaskChannelResponse:
+        command = make.create_task_channel(request)
+        return await self._answer(command, workspace_pb.CreateTaskChannelResponse())
+
+    async def GetTaskChannel(
+        self, request: workspace_pb.GetTaskChannelRequest, context: Context
+    ) -> workspace_pb.GetTaskChannelResponse:
+        command = commands.Get(sid=request.sid)
+        return await self._answer(command, workspace_pb.GetTaskChannelResponse())
 
     async def ListTaskChannels(
-        self, request: pb.ListTaskChannelsRequest, context: Context
-    ) -> pb.ListTaskChannelsResponse:
-        where = {"workspace_sid": request.workspace_sid}
+        self, request: workspace_pb.ListTaskChannelsRequest, context: Context
+    ) -> workspace_pb.ListTaskChannelsResponse:
+        where = {
+            "workspace_sid": request.workspace_sid,
+        }
         page, token = await list_page(self._port, request, TaskChannel, where)
-        return rows_to_proto(
-            pb.ListTaskChannelsResponse(next_page_token=token), page.rows
+        response = workspace_pb.ListTaskChannelsResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
+
+    async def UpdateTaskChannel(
+        self, request: workspace_pb.UpdateTaskChannelRequest, context: Context
+    ) -> workspace_pb.UpdateTaskChannelResponse:
+        command = make.update_task_channel(request)
+        return await self._answer(command, workspace_pb.UpdateTaskChannelResponse())
+
+    async def DeleteTaskChannel(
+        self, request: workspace_pb.DeleteTaskChannelRequest, context: Context
+    ) -> workspace_pb.DeleteTaskChannelResponse:
+        command = commands.DeleteTaskChannel(
+            request_id=request.request_id,
+            sid=request.sid,
+            expected_version=request.version,
         )
+        return await self._answer(command, workspace_pb.DeleteTaskChannelResponse())
+
+    # task queues and workflows
 
     async def CreateTaskQueue(
-        self, request: pb.CreateTaskQueueRequest, context: Context
-    ) -> pb.CreateTaskQueueResponse:
-        command = commands.CreateTaskQueue(
-            request_id=request.request_id,
-            workspace_sid=request.workspace_sid,
-            friendly_name=request.friendly_name,
-            target_workers=request.target_workers
-            if request.HasField("target_workers")
-            else "1==1",
+        self, request: task_queue_pb.CreateTaskQueueRequest, context: Context
+    ) -> task_queue_pb.CreateTaskQueueResponse:
+        answer = await self._port.submit(caller(), make.create_task_queue(request))
+        response = task_queue_pb.CreateTaskQueueResponse(
+            warnings=queue_warnings(answer.rows)
         )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.CreateTaskQueueResponse(), answer)
+        return answer_to_proto(response, answer)
 
     async def GetTaskQueue(
-        self, request: pb.GetTaskQueueRequest, context: Context
-    ) -> pb.GetTaskQueueResponse:
-        answer = await self._port.submit(caller(), commands.Get(sid=request.sid))
-        return answer_to_proto(pb.GetTaskQueueResponse(), answer)
+        self, request: task_queue_pb.GetTaskQueueRequest, context: Context
+    ) -> task_queue_pb.GetTaskQueueResponse:
+        command = commands.Get(sid=request.sid)
+        return await self._answer(command, task_queue_pb.GetTaskQueueResponse())
 
     async def ListTaskQueues(
-        self, request: pb.ListTaskQueuesRequest, context: Context
-    ) -> pb.ListTaskQueuesResponse:
-        where = {"workspace_sid": request.workspace_sid}
-        page, token = await list_page(self._port, request, TaskQueue, where)
-        return rows_to_proto(
-            pb.ListTaskQueuesResponse(next_page_token=token), page.rows
+        self, request: task_queue_pb.ListTaskQueuesRequest, context: Context
+    ) -> task_queue_pb.ListTaskQueuesResponse:
+        where = {
+            "workspace_sid": request.workspace_sid,
+            "friendly_name": request.friendly_name,
+            "worker_sid": request.worker_sid,
+            "worker_attributes": request.worker_attributes,
+        }
+        page, token = await list_page(
+            self._port, request, TaskQueue, where, request.order_by
         )
+        response = task_queue_pb.ListTaskQueuesResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
 
     async def UpdateTaskQueue(
-        self, request: pb.UpdateTaskQueueRequest, context: Context
-    ) -> pb.UpdateTaskQueueResponse:
-        given = request.HasField
-        command = commands.UpdateTaskQueue(
+        self, request: task_queue_pb.UpdateTaskQueueRequest, context: Context
+    ) -> task_queue_pb.UpdateTaskQueueResponse:
+        answer = await self._port.submit(caller(), make.update_task_queue(request))
+        response = task_queue_pb.UpdateTaskQueueResponse(
+            warnings=queue_warnings(answer.rows)
+        )
+        return answer_to_proto(response, answer)
+
+    async def DeleteTaskQueue(
+        self, request: task_queue_pb.DeleteTaskQueueRequest, context: Context
+    ) -> task_queue_pb.DeleteTaskQueueResponse:
+        command = commands.DeleteTaskQueue(
             request_id=request.request_id,
             sid=request.sid,
-            friendly_name=request.friendly_name if given("friendly_name") else None,
-            target_workers=request.target_workers if given("target_workers") else None,
             expected_version=request.version,
         )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.UpdateTaskQueueResponse(), answer)
+        return await self._answer(command, task_queue_pb.DeleteTaskQueueResponse())
 
     async def CreateWorkflow(
-        self, request: pb.CreateWorkflowRequest, context: Context
-    ) -> pb.CreateWorkflowResponse:
-        command = commands.CreateWorkflow(
-            request_id=request.request_id,
-            workspace_sid=request.workspace_sid,
-            friendly_name=request.friendly_name,
-            configuration=request.configuration,
-            task_reservation_timeout_seconds=(
-                request.task_reservation_timeout.seconds
-                or limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT
-            ),
+        self, request: workflow_pb.CreateWorkflowRequest, context: Context
+    ) -> workflow_pb.CreateWorkflowResponse:
+        answer = await self._port.submit(caller(), make.create_workflow(request))
+        response = workflow_pb.CreateWorkflowResponse(
+            warnings=workflow_warnings(answer.rows)
         )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.CreateWorkflowResponse(), answer)
+        return answer_to_proto(response, answer)
 
     async def GetWorkflow(
-        self, request: pb.GetWorkflowRequest, context: Context
-    ) -> pb.GetWorkflowResponse:
-        answer = await self._port.submit(caller(), commands.Get(sid=request.sid))
-        return answer_to_proto(pb.GetWorkflowResponse(), answer)
+        self, request: workflow_pb.GetWorkflowRequest, context: Context
+    ) -> workflow_pb.GetWorkflowResponse:
+        command = commands.Get(sid=request.sid)
+        return await self._answer(command, workflow_pb.GetWorkflowResponse())
 
     async def ListWorkflows(
-        self, request: pb.ListWorkflowsRequest, context: Context
-    ) -> pb.ListWorkflowsResponse:
-        where = {"workspace_sid": request.workspace_sid}
+        self, request: workflow_pb.ListWorkflowsRequest, context: Context
+    ) -> workflow_pb.ListWorkflowsResponse:
+        where = {
+            "workspace_sid": request.workspace_sid,
+            "friendly_name": request.friendly_name,
+        }
         page, token = await list_page(self._port, request, Workflow, where)
-        return rows_to_proto(pb.ListWorkflowsResponse(next_page_token=token), page.rows)
+        response = workflow_pb.ListWorkflowsResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
 
     async def UpdateWorkflow(
-        self, request: pb.UpdateWorkflowRequest, context: Context
-    ) -> pb.UpdateWorkflowResponse:
-        given = request.HasField
-        command = commands.UpdateWorkflow(
+        self, request: workflow_pb.UpdateWorkflowRequest, context: Context
+    ) -> workflow_pb.UpdateWorkflowResponse:
+        answer = await self._port.submit(caller(), make.update_workflow(request))
+        response = workflow_pb.UpdateWorkflowResponse(
+            warnings=workflow_warnings(answer.rows)
+        )
+        return answer_to_proto(response, answer)
+
+    async def DeleteWorkflow(
+        self, request: workflow_pb.DeleteWorkflowRequest, context: Context
+    ) -> workflow_pb.DeleteWorkflowResponse:
+        command = commands.DeleteWorkflow(
             request_id=request.request_id,
             sid=request.sid,
-            friendly_name=request.friendly_name if given("friendly_name") else None,
-            configuration=request.configuration if given("configuration") else None,
-            task_reservation_timeout_seconds=request.task_reservation_timeout.seconds
-            or None,
             expected_version=request.version,
         )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.UpdateWorkflowResponse(), answer)
+        return await self._answer(command, workflow_pb.DeleteWorkflowResponse())
+
+    async def GetWorkflowRevision(
+        self, request: workflow_pb.GetWorkflowRevisionRequest, context: Context
+    ) -> workflow_pb.GetWorkflowRevisionResponse:
+        command = commands.Get(sid=request.sid)
+        return await self._answer(command, workflow_pb.GetWorkflowRevisionResponse())
+
+    async def ListWorkflowRevisions(
+        self, request: workflow_pb.ListWorkflowRevisionsRequest, context: Context
+    ) -> workflow_pb.ListWorkflowRevisionsResponse:
+        where = {
+            "workflow_sid": request.workflow_sid,
+        }
+        page, token = await list_page(self._port, request, WorkflowRevision, where)
+        response = workflow_pb.ListWorkflowRevisionsResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
+
+    # workers
 
     async def CreateWorker(
-        self, request: pb.CreateWorkerRequest, context: Context
-    ) -> pb.CreateWorkerResponse:
-        command = commands.CreateWorker(
-            request_id=request.request_id,
-            workspace_sid=request.workspace_sid,
-            friendly_name=request.friendly_name,
-            attributes=request.attributes,
-            activity=request.activity,
-        )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.CreateWorkerResponse(), answer)
+        self, request: worker_pb.CreateWorkerRequest, context: Context
+    ) -> worker_pb.CreateWorkerResponse:
+        command = make.create_worker(request)
+        return await self._answer(command, worker_pb.CreateWorkerResponse())
+
+    async def BatchCreateWorkers(
+        self, request: worker_pb.BatchCreateWorkersRequest, context: Context
+    ) -> worker_pb.BatchCreateWorkersResponse:
+        command = make.create_workers(request)
+        return await self._answer(command, worker_pb.BatchCreateWorkersResponse())
 
     async def GetWorker(
-        self, request: pb.GetWorkerRequest, context: Context
-    ) -> pb.GetWorkerResponse:
-        answer = await self._port.submit(caller(), commands.Get(sid=request.sid))
-        return answer_to_proto(pb.GetWorkerResponse(), answer)
+        self, request: worker_pb.GetWorkerRequest, context: Context
+    ) -> worker_pb.GetWorkerResponse:
+        command = commands.GetWorker(sid=request.sid)
+        answer = await self._port.submit(caller(), command)
+        response = answer_to_proto(worker_pb.GetWorkerResponse(), answer)
+        add_load(response.worker_channels, answer.rows)
+        return response
 
     async def ListWorkers(
-        self, request: pb.ListWorkersRequest, context: Context
-    ) -> pb.ListWorkersResponse:
+        self, request: worker_pb.ListWorkersRequest, context: Context
+    ) -> worker_pb.ListWorkersResponse:
         where = {
             "workspace_sid": request.workspace_sid,
             "activity_sid": request.activity_sid,
+            "activity_name": request.activity_name,
+            "available": given(request, "available"),
+            "friendly_name": request.friendly_name,
+            "task_queue_sid": request.task_queue_sid,
+            "task_queue_name": request.task_queue_name,
+            "target_workers_expression": request.target_workers_expression,
         }
-        page, token = await list_page(self._port, request, Worker, where)
-        return rows_to_proto(pb.ListWorkersResponse(next_page_token=token), page.rows)
+        page, token = await list_page(
+            self._port, request, Worker, where, request.order_by
+        )
+        response = worker_pb.ListWorkersResponse(next_page_token=token)
+        return rows_to_proto(response, page.rows)
 
     async def UpdateWorker(
-        self, request: pb.UpdateWorkerRequest, context: Context
-    ) -> pb.UpdateWorkerResponse:
-        given = request.HasField
-        command = commands.UpdateWorker(
+        self, request: worker_pb.UpdateWorkerRequest, context: Context
+    ) -> worker_pb.UpdateWorkerResponse:
+        command = make.update_worker(request)
+        return await self._answer(command, worker_pb.UpdateWorkerResponse())
+
+    async def DeleteWorker(
+        self, request: worker_pb.DeleteWorkerRequest, context: Context
+    ) -> worker_pb.DeleteWorkerResponse:
+        command = commands.DeleteWorker(
             request_id=request.request_id,
             sid=request.sid,
-            friendly_name=request.friendly_name if given("friendly_name") else None,
-            attributes=request.attributes if given("attributes") else None,
-            attributes_patch=request.attributes_patch
-            if given("attributes_patch")
-            else None,
-            activity=request.activity if given("activity") else None,
-            reject_pending_reservations=request.reject_pending_reservations,
             expected_version=request.version,
         )
+        return await self._answer(command, worker_pb.DeleteWorkerResponse())
+
+    async def GetWorkerChannel(
+        self, request: worker_pb.GetWorkerChannelRequest, context: Context
+    ) -> worker_pb.GetWorkerChannelResponse:
+        command = commands.GetWorkerChannel(
+            worker_sid=request.worker_sid, task_channel=request.task_channel
+        )
         answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.UpdateWorkerResponse(), answer)
+        response = answer_to_proto(worker_pb.GetWorkerChannelResponse(), answer)
+        add_load((response.worker_channel,), answer.rows)
+        return response
 
     async def ListWorkerChannels(
-        self, request: pb.ListWorkerChannelsRequest, context: Context
-    ) -> pb.ListWorkerChannelsResponse:
-        where = {"worker_sid": request.worker_sid}
-        page, token = await list_page(self._port, request, WorkerChannel, where)
-        return rows_to_proto(
-            pb.ListWorkerChannelsResponse(next_page_token=token), page.rows
-        )
+        self, request: worker_pb.ListWorkerChannelsRequest, context: Context
+    ) -> worker_pb.ListWorkerChannelsResponse:
+        command = commands.GetWorker(sid=request.worker_sid)
+        answer = await self._port.submit(caller(), command)
+        rows = [row for row in answer.rows if isinstance(row, WorkerChannel)]
+        page, token = page_of(rows, request, request.worker_sid)
+        response = worker_pb.ListWorkerChannelsResponse(next_page_token=token)
+        add_load(rows_to_proto(response, page).worker_channels, answer.rows)
+        return response
 
     async def UpdateWorkerChannel(
-        self, request: pb.UpdateWorkerChannelRequest, context: Context
-    ) -> pb.UpdateWorkerChannelResponse:
-        given = request.HasField
-        command = commands.UpdateWorkerChannel(
-            request_id=request.request_id,
-            worker_sid=request.worker_sid,
-            task_channel=request.task_channel,
-            configured_capacity=request.configured_capacity
-            if given("configured_capacity")
-            else None,
-            available=request.available if given("available") else None,
-            expected_version=request.version,
-        )
-        answer = await self._port.submit(caller(), command)
-        return answer_to_proto(pb.UpdateWorkerChannelResponse(), answer)
+        self, request: worker_pb.UpdateWorkerChannelRequest, context: Context
+    ) -> worker_pb.UpdateWorkerChannelResponse:
+        command = make.update_worker_channel(request)
+        return await self._answer(command, worker_pb.UpdateWorkerChannelResponse())

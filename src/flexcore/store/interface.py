@@ -5,12 +5,13 @@ The contract suite in tests/contract is written against these.
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from flexcore.domain.log import ChangeSet
-from flexcore.domain.model import Media, Row
+from flexcore.domain.model import Row
+from flexcore.domain.parts import Media
 from flexcore.domain.states import OutboxState
 
 
@@ -131,6 +132,20 @@ class Recovery(msgspec.Struct, kw_only=True):
     outbox: list[OutboxEntry]
 
 
+class LogPlace(msgspec.Struct, frozen=True, gc=False):
+    """A time in the log: change sets after the sequence `after` are not older.
+
+    Nothing up to the sequence `floor` is held any more; `oldest` is the time of the first
+    change set that is, 0 when none is.
+    """
+
+    after: int
+    floor: int
+    oldest: int
+
+
+#: what the columns of listed rows hold; several values: one of them
+Where: TypeAlias = Mapping[str, str | tuple[str, ...]]
 #: what a look-up finds: rows of one aggregate, a sid, a request, an inbox entry
 Found = Sequence[Row] | str | RequestEntry | InboxEntry | OutboxEntry | None
 
@@ -184,7 +199,7 @@ class Fetcher(Protocol):
 class Reader(Protocol):
     """Lists and the log, from a read transaction opened after the call.
 
-    Called from any thread; `list` and `read_log` may take milliseconds and belong into
+    Called from any thread; `list`, `read_log` and `find_time` may take milliseconds and belong into
     an executor, `change_set` and `bounds` are point look-ups.
     """
 
@@ -192,13 +207,15 @@ class Reader(Protocol):
         self,
         account_sid: str,
         kind: type[Row],
-        where: Mapping[str, str],
+        where: Where,
         after: tuple[int, str] | None,
         limit: int,
+        order_by: str = "",
     ) -> list[Row]:
         """Return up to `limit` rows by (create_time, sid), messages by (index, sid).
 
-        `after` is that key of the last row of the page before. ValueError when `where`
+        `order_by` is another order of the kind's table. `after` is the place of the last
+        row of the page before: what it is ordered by, and its sid. ValueError when `where`
         names a column that is no filter, or none that the kind must be narrowed by.
         """
         ...
@@ -212,6 +229,10 @@ class Reader(Protocol):
         when `after` lies below the floor: a gap is never silent. StoreCorrupt when a
         change set is missing or damaged.
         """
+        ...
+
+    def find_time(self, account_sid: str, time: int) -> LogPlace:
+        """Return where in the log a time is; O(log n) point look-ups."""
         ...
 
     def change_set(self, account_sid: str, last_sequence: int) -> ChangeSet | None:

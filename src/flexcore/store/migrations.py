@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from flexcore.domain.log import decode_row
 from flexcore.store import queries
 from flexcore.store.folder import DataFolderError
 
@@ -56,6 +57,7 @@ def migrate(
     changed since. Each migration is one transaction.
     """
     sql = queries.load()
+    connection.create_scalar_function("row_field", _row_field, 2, deterministic=True)
     connection.execute(sql["create_schema_migration"])
     recorded: list[tuple[Any, ...]] = connection.execute(
         sql["list_schema_migration"]
@@ -75,6 +77,12 @@ def migrate(
     for migration in migrations[len(recorded) :]:
         _apply(connection, migration)
     return len(migrations)
+
+
+def _row_field(*given: Any) -> Any:
+    """Return a field of a row, for columns that a migration adds: (body, name)."""
+    body, name = given
+    return getattr(decode_row(body), name)
 
 
 def _apply(connection: apsw.Connection, migration: Migration) -> None:

@@ -2,9 +2,9 @@
 
 Threads: `commit`, `clean_up`, `checkpoint` and `open_account` are for the store's own
 thread, since they wait for the disk; `fetch`, `change_set`, `bounds` and `accounts` are
-point look-ups and run inline on the loop; `list`, `read_log` and `recover` may take
-longer and belong into an executor. Each of the three groups has a connection and a lock
-of its own, so none waits for another; within a group one call at a time goes.
+point look-ups and run inline on the loop; `list`, `read_log`, `find_time` and `recover`
+may take longer and belong into an executor. Each of the three groups has a connection and
+a lock of its own, so none waits for another; within a group one call at a time goes.
 """
 
 import os
@@ -22,9 +22,11 @@ from flexcore.store.interface import (
     Commit,
     Found,
     InboxEntry,
+    LogPlace,
     OutboxEntry,
     Pair,
     Recovery,
+    Where,
 )
 from flexcore.store.sqlite_reader import SqliteFetcher, SqliteReader
 from flexcore.store.sqlite_writer import SqliteWriter
@@ -106,6 +108,10 @@ class SqliteStore:
         """Return change sets whose last sequence is above `after`, oldest first."""
         return self._reader.read_log(account_sid, after, subject, bytes_max)
 
+    def find_time(self, account_sid: str, time: int) -> LogPlace:
+        """Return where in the log a time is."""
+        return self._reader.find_time(account_sid, time)
+
     def pairs(self, account_sid: str) -> Sequence[Pair]:
         """Return all pairs that are bound, in order; for checks."""
         return self._reader.pairs(account_sid)
@@ -118,12 +124,13 @@ class SqliteStore:
         self,
         account_sid: str,
         kind: type[Row],
-        where: Mapping[str, str],
+        where: Where,
         after: tuple[int, str] | None,
         limit: int,
+        order_by: str = "",
     ) -> list[Row]:
-        """Return up to `limit` rows by (create_time, sid), messages by (index, sid)."""
-        return self._reader.list(account_sid, kind, where, after, limit)
+        """Return up to `limit` rows in an order of their table."""
+        return self._reader.list(account_sid, kind, where, after, limit, order_by)
 
     def dead_letters(
         self, account_sid: str, before: tuple[int, str], limit: int

@@ -20,11 +20,13 @@ from flexcore.store.interface import (
     Found,
     InboxEntry,
     InboxState,
+    LogPlace,
     OutboxEntry,
     Pair,
     Recovery,
     RequestEntry,
     StoreCorrupt,
+    Where,
 )
 from flexcore.store.sqlite_log import LogRow, decode_log_row, decode_outbox
 from flexcore.store.tables import CONFIGURATION, TABLES, table_of
@@ -200,6 +202,32 @@ class SqliteReader:
             _check_gaps(account_sid, after, rows)
         return [decode_log_row(account_sid, row) for row in rows]
 
+    def find_time(self, account_sid: str, time: int) -> LogPlace:
+        """Return where in the log a time is, from one snapshot.
+
+        Times never go down along the log, so halving the sequences finds it.
+        """
+        with self._lock, self._connection:
+            _, head, floor, _ = self._state(account_sid)
+            first = self._next_time(account_sid, floor)
+            low, high = floor, head
+            while low < high:
+                middle = (low + high) // 2
+                found = self._next_time(account_sid, middle)
+                if found is not None and found[1] < time:
+                    low = found[0]
+                else:
+                    high = middle
+        return LogPlace(low, floor, first[1] if first else 0)
+
+    def _next_time(self, account_sid: str, after: int) -> tuple[int, int] | None:
+        found: Cursor = self._connection.execute(
+            self._sql["next_log_time"], (account_sid, after)
+        )
+        for last_sequence, time in found:
+            return last_sequence, time
+        return None
+
     def _read_log(
         self, account_sid: str, after: int, subject: str, bytes_max: int
     ) -> list[LogRow]:
@@ -229,10 +257,8 @@ class SqliteReader:
             epoch, head, _, watermark = self._state(account_sid)
             for kind in CONFIGURATION:
                 table = TABLES[kind]
-                rows += self._bodies(
-                    self._sql[table.list_query({})],
-                    table.list_parameters(account_sid, {}, None, -1),
-                )
+                (every,) = table.list_parameters(account_sid, {}, None, -1)
+                rows += self._bodies(self._sql[table.list_query({})], every)
             for noun in _WORK:
                 rows += self._bodies(self._sql[f"recover_{noun}"], (account_sid,))
             living: Cursor = self._connection.execute(
@@ -279,18 +305,28 @@ class SqliteReader:
         self,
         account_sid: str,
         kind: type[Row],
-        where: Mapping[str, str],
+        where: Where,
         after: tuple[int, str] | None,
         limit: int,
+        order_by: str = "",
     ) -> list[Row]:
-        """Return up to `limit` rows by (create_time, sid), messages by (index, sid)."""
+        """Return up to `limit` rows in an order of their table."""
         table = TABLES[kind]
-        statement = self._sql[table.list_query(where)]
-        parameters = table.list_parameters(account_sid, where, after, limit)
-        with self._lock:
-            found: Cursor = self._connection.execute(statement, parameters)
-            bodies = found.fetchall()
-        return [decode_row(body) for (body,) in bodies]
+        statement = self._sql[table.list_query(where, order_by)]
+        searches = list(
+            table.list_parameters(account_sid, where, after, limit, order_by)
+        )
+        found: list[tuple[Any, ...]] = []
+        # One snapshot, or a row could be found in two statuses, or in none.
+        with self._lock, self._connection:
+            for parameters in searches:
+                cursor: Cursor = self._connection.execute(statement, parameters)
+                found += cursor.fetchall()
+        if len(searches) > 1:  # each found row begins with its place
+            descending = table.orders[order_by].descending
+            found.sort(key=lambda row: row[:2], reverse=descending)
+            del found[limit:]
+        return [decode_row(row[-1]) for row in found]
 
 
 def _check_gaps(account_sid: str, after: int, rows: Sequence[LogRow]) -> None:

@@ -140,6 +140,7 @@ class SqliteWriter:
         log: list[Parameters] = []
         subjects: list[Parameters] = []
         rows: dict[type[Row], dict[str, Row]] = {}
+        deleted: dict[type[Row], list[Parameters]] = {}
         watermark = 0
         for commit in part:
             _check_epoch(account_sid, commit.epoch, epoch)
@@ -157,7 +158,11 @@ class SqliteWriter:
             ]
             for row in change_set.resources:
                 # Only the last state of a row in this transaction is worth writing.
-                rows.setdefault(type(row), {})[row.sid] = row
+                if row.sid in change_set.deleted:
+                    rows.get(type(row), {}).pop(row.sid, None)
+                    deleted.setdefault(type(row), []).append((account_sid, row.sid))
+                else:
+                    rows.setdefault(type(row), {})[row.sid] = row
         self._run_many("insert_log", log)
         self._run_many("insert_log_subject", subjects)
         for kind, of_kind in rows.items():
@@ -166,6 +171,8 @@ class SqliteWriter:
                 f"upsert_{table.name}",
                 [table.parameters(account_sid, row) for row in of_kind.values()],
             )
+        for kind, keys in deleted.items():
+            self._run_many(f"delete_{TABLES[kind].name}", keys)
         self._write_machinery(account_sid, part)
         self._run("advance_account_state", (account_sid, head, watermark))
         return start

@@ -5,7 +5,7 @@ create_time, body), and a column for each field that a query needs; a column has
 of its field, a table that of its noun.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 
 import msgspec
@@ -35,17 +35,40 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
     Workflow,
+    WorkflowRevision,
     Workspace,
 )
+from flexcore.domain.states import ReservationStatus, TaskStatus
+from flexcore.store.interface import Where
 
 Parameters = tuple[str | int | bytes, ...]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An order of a list: `key` gives each row's place in it, by what queries order by.
+
+    One that is `sorted` reads all rows of a status to find a page of them.
+    """
+
+    suffix: str
+    key: Callable[[Row], int]
+    descending: bool = False
+    sorted: bool = False
+
+    def before_all(self) -> tuple[int, str]:
+        """Return the place that is before the first row."""
+        return (_LAST, "\U0010ffff") if self.descending else (-_LAST, "")
+
+
+_LAST = 2**63 - 1
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table.
 
     A list must be narrowed by one of `leads`, the most selective first, unless they hold
-    the empty one; the other `filters` narrow it further. `fixed` columns are those an
+    the empty one; the other `filters` narrow it further. A list of a table with a `split`
+    column is one search for each of the values asked for. `fixed` columns are those an
     update never changes. The rows of a child are looked up by the `root` of its
     aggregate.
     """
@@ -57,7 +80,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     fixed: frozenset[str] = frozenset()
     leads: tuple[str, ...] = ("",)
     filters: frozenset[str] = frozenset()
-    list_key: str = "create_time"
+    split: str = ""
+    splits: tuple[str, ...] = ()
+    orders: Mapping[str, Order] = {}
     aggregate: bool = False
     root: str = ""
     values: Callable[[Row], tuple[str | int, ...]]
@@ -66,8 +91,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         """Return what `upsert_<name>` is given."""
         return (account_sid, *self.values(row), encode_row(row))
 
-    def list_query(self, where: Mapping[str, str]) -> str:
+    def list_query(self, where: Mapping[str, object], order_by: str = "") -> str:
         """Return the name of the query that lists rows; ValueError if there is none."""
+        order = self.orders.get(order_by)
+        if order is None:
+            raise ValueError(f"a list of {self.name} has no order {order_by}")
         unknown = where.keys() - self.filters
         if unknown:
             raise ValueError(
@@ -75,28 +103,36 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             )
         for lead in self.leads:
             if not lead:
-                return f"list_{self.name}"
-            if lead in where:
-                return f"list_{self.name}_by_{lead}"
+                return f"list_{self.name}{order.suffix}"
+            if lead in where and (self.split or not order.suffix):
+                return f"list_{self.name}_by_{lead}{order.suffix}"
         raise ValueError(f"a list of {self.name} needs one of {', '.join(self.leads)}")
 
     def list_parameters(
         self,
         account_sid: str,
-        where: Mapping[str, str],
+        where: Where,
         after: tuple[int, str] | None,
         limit: int,
-    ) -> dict[str, str | int | None]:
-        """Return what a list query is given; -1 is no limit."""
-        after_key, after_sid = after or (-1, "")
-        return {
-            **dict.fromkeys(self.filters),
-            **where,
+        order_by: str = "",
+    ) -> Iterator[Mapping[str, str | int | None]]:
+        """Yield what a list query is given, for each search; a limit of -1 is none."""
+        order = self.orders[order_by]
+        after_key, after_sid = after or order.before_all()
+        given = dict.fromkeys(self.filters) | dict(where)
+        asked = given.pop(self.split, None) or self.splits
+        common = {
+            **given,
             "account": account_sid,
             "after_key": after_key,
             "after_sid": after_sid,
             "limit": limit,
         }
+        if not self.split:
+            yield common
+            return
+        for value in (asked,) if isinstance(asked, str) else asked:
+            yield {**common, self.split: value}
 
 
 def _table(
@@ -107,7 +143,9 @@ def _table(
     changing: str = "",
     leads: tuple[str, ...] = ("",),
     filters: str | None = None,
+    splits: tuple[str, ...] = (),
     list_key: str = "create_time",
+    orders: Mapping[str, Order] | None = None,
     aggregate: bool = False,
     root: str = "",
 ) -> Table:
@@ -121,12 +159,45 @@ def _table(
         fixed=frozenset(names) - frozenset(changing.split()),
         leads=leads,
         filters=frozenset(names if filters is None else filters.split()),
-        list_key=list_key,
+        split="status" if splits else "",
+        splits=splits,
+        orders={"": Order("", attrgetter(list_key)), **(orders or {})},
         aggregate=aggregate,
         root=root,
         values=attrgetter("sid", "version", "create_time", *names),
     )
 
+
+def _urgency(row: Row) -> int:
+    assert isinstance(row, Task)
+    return -row.priority
+
+
+_NEWEST = Order("_newest", attrgetter("create_time"), descending=True)
+_START = attrgetter("virtual_start_time")
+_TASK_ORDERS = {
+    "create_time desc": _NEWEST,
+    "priority desc": Order("_most_urgent", _urgency, sorted=True),
+    "priority": Order("_least_urgent", _urgency, descending=True, sorted=True),
+    "virtual_start_time": Order("_first_started", _START, sorted=True),
+    "virtual_start_time desc": Order(
+        "_last_started", _START, descending=True, sorted=True
+    ),
+}
+_WORKER_ORDERS = {
+    "create_time desc": _NEWEST,
+    "activity_time": Order("_longest", attrgetter("activity_time")),
+    "activity_time desc": Order(
+        "_latest", attrgetter("activity_time"), descending=True
+    ),
+}
+_QUEUE_ORDERS = {
+    "create_time desc": _NEWEST,
+    "update_time": Order("_first_changed", attrgetter("update_time")),
+    "update_time desc": Order(
+        "_last_changed", attrgetter("update_time"), descending=True
+    ),
+}
 
 _ALL = (
     _table(Account, "AC"),
@@ -135,17 +206,36 @@ _ALL = (
     _table(Workspace, "WS"),
     _table(Activity, "WA", "workspace_sid"),
     _table(TaskChannel, "TC", "workspace_sid"),
-    _table(TaskQueue, "WQ", "workspace_sid"),
+    _table(
+        TaskQueue,
+        "WQ",
+        "workspace_sid update_time",
+        changing="update_time",
+        filters="workspace_sid",
+        orders=_QUEUE_ORDERS,
+    ),
     _table(Workflow, "WW", "workspace_sid"),
-    _table(Worker, "WK", "workspace_sid activity_sid", changing="activity_sid"),
+    _table(WorkflowRevision, "WV", "workflow_sid", leads=("workflow_sid", "")),
+    _table(
+        Worker,
+        "WK",
+        "workspace_sid activity_sid activity_time folded_name",
+        changing="activity_sid activity_time folded_name",
+        leads=("folded_name", ""),
+        filters="workspace_sid activity_sid folded_name",
+        orders=_WORKER_ORDERS,
+    ),
     _table(WorkerChannel, "WC", "worker_sid", leads=("worker_sid",)),
     _table(
         Task,
         "WT",
-        "workspace_sid workflow_sid task_queue_sid status invite_sid",
-        changing="task_queue_sid status",
-        leads=("task_queue_sid", "workflow_sid", "status", ""),
+        "workspace_sid workflow_sid task_queue_sid status invite_sid purge_time"
+        " priority virtual_start_time",
+        changing="task_queue_sid status purge_time priority virtual_start_time",
+        leads=("task_queue_sid", "workflow_sid", ""),
         filters="workspace_sid workflow_sid task_queue_sid status",
+        splits=tuple(TaskStatus),
+        orders=_TASK_ORDERS,
         aggregate=True,
     ),
     _table(
@@ -153,7 +243,8 @@ _ALL = (
         "WR",
         "workspace_sid task_sid worker_sid status",
         changing="status",
-        leads=("task_sid", "worker_sid", "status", ""),
+        leads=("task_sid", "worker_sid", ""),
+        splits=tuple(ReservationStatus),
         root="task",
     ),
     _table(
@@ -246,6 +337,7 @@ CONFIGURATION: tuple[type[Row], ...] = (
     TaskChannel,
     TaskQueue,
     Workflow,
+    WorkflowRevision,
     Worker,
     AddressConfiguration,
     Sender,

@@ -15,3 +15,6 @@ WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
+
+-- delete_activity -- remove one activity for good
+DELETE FROM activity WHERE account = ?1 AND sid = ?2;

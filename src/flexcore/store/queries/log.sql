@@ -24,6 +24,11 @@ ORDER BY log_subject.last_sequence;
 SELECT first_sequence, last_sequence, checksum, body FROM log
 WHERE account = ?1 AND last_sequence = ?2;
 
+-- next_log_time -- end and time of the first change set after a sequence
+SELECT last_sequence, time FROM log
+WHERE account = ?1 AND last_sequence > ?2
+ORDER BY last_sequence LIMIT 1;
+
 -- list_log_expired -- the oldest change sets, as far as they are older than a time
 SELECT first_sequence, last_sequence, checksum, body FROM (
   SELECT first_sequence, last_sequence, time, checksum, body FROM log

@@ -8,36 +8,31 @@ ON CONFLICT (account, sid) DO UPDATE SET
   body = excluded.body
 WHERE excluded.version >= reservation.version;
 
--- list_reservation_by_task_sid -- reservations by task, oldest first
-SELECT body FROM reservation
-WHERE account = :account AND task_sid = :task_sid
+-- list_reservation_by_task_sid -- reservations of a task in a status, oldest first
+SELECT create_time, sid, body FROM reservation
+-- A task has few of them, and the plus keeps SQLite from walking through all of a status.
+WHERE account = :account AND task_sid = :task_sid AND +status = :status
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (:worker_sid IS NULL OR worker_sid = :worker_sid)
-  AND (:status IS NULL OR status = :status)
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
 
--- list_reservation_by_worker_sid -- reservations by worker, oldest first
-SELECT body FROM reservation
-WHERE account = :account AND worker_sid = :worker_sid
+-- list_reservation_by_worker_sid -- reservations of a worker in a status, oldest first
+SELECT create_time, sid, body FROM reservation
+WHERE account = :account AND worker_sid = :worker_sid AND status = :status
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (:status IS NULL OR status = :status)
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
 
--- list_reservation_by_status -- reservations by status, oldest first
-SELECT body FROM reservation
+-- list_reservation -- reservations in a status, oldest first
+SELECT create_time, sid, body FROM reservation
 WHERE account = :account AND status = :status
-  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
-
--- list_reservation -- reservations, oldest first
-SELECT body FROM reservation
-WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
 
 -- root_of_reservation -- the task a reservation offers
 SELECT task_sid FROM reservation WHERE account = ?1 AND sid = ?2;
+
+-- delete_reservation -- remove one reservation for good
+DELETE FROM reservation WHERE account = ?1 AND sid = ?2;

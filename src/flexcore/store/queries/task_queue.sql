@@ -1,8 +1,10 @@
 -- upsert_task_queue -- write a row unless a newer one is there
-INSERT INTO task_queue (account, sid, version, create_time, workspace_sid, body)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO task_queue (account, sid, version, create_time, workspace_sid, update_time,
+  body)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (account, sid) DO UPDATE SET
   version = excluded.version,
+  update_time = excluded.update_time,
   body = excluded.body
 WHERE excluded.version >= task_queue.version;
 
@@ -15,3 +17,27 @@ WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
+
+-- list_task_queue_newest -- task queues, newest first
+SELECT body FROM task_queue
+WHERE account = :account
+  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
+  AND (create_time, sid) < (:after_key, :after_sid)
+ORDER BY create_time DESC, sid DESC LIMIT :limit;
+
+-- list_task_queue_first_changed -- task queues, the longest unchanged first
+SELECT body FROM task_queue
+WHERE account = :account
+  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
+  AND (update_time, sid) > (:after_key, :after_sid)
+ORDER BY update_time, sid LIMIT :limit;
+
+-- list_task_queue_last_changed -- task queues, the last changed first
+SELECT body FROM task_queue
+WHERE account = :account
+  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
+  AND (update_time, sid) < (:after_key, :after_sid)
+ORDER BY update_time DESC, sid DESC LIMIT :limit;
+
+-- delete_task_queue -- remove one task queue for good
+DELETE FROM task_queue WHERE account = ?1 AND sid = ?2;

@@ -14,3 +14,6 @@ SELECT body FROM worker_channel
 WHERE account = :account AND worker_sid = :worker_sid
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
+
+-- delete_worker_channel -- remove one worker channel for good
+DELETE FROM worker_channel WHERE account = ?1 AND sid = ?2;

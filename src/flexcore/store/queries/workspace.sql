@@ -14,3 +14,6 @@ SELECT body FROM workspace
 WHERE account = :account
   AND (create_time, sid) > (:after_key, :after_sid)
 ORDER BY create_time, sid LIMIT :limit;
+
+-- delete_workspace -- remove one workspace for good
+DELETE FROM workspace WHERE account = ?1 AND sid = ?2;

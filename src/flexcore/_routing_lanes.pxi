@@ -1,0 +1,412 @@
+# Lanes: where tasks of one queue, channel and spec wait, and the lines of the free.
+
+cdef enum:
+    NEVER = 0x7FFFFFFF      # the tier of a lane from which nothing is offered
+    SPARE = 16              # entries and lines beyond twice the useful ones
+
+
+cdef inline int64_t line_key(int32_t facet, int32_t level) noexcept:
+    return (<int64_t> facet << 32) | level
+
+
+@cython.final
+cdef class Lanes:
+
+    def __cinit__(self, Workers workers not None, Profiles profiles not None):
+        self.workers = workers
+        self.profiles = profiles
+        self.specs = []
+
+    def __dealloc__(self):
+        cdef Lane *lane
+        for lane in self.lanes:
+            del lane
+
+    cdef inline bint belongs(self, int32_t worker, int32_t queue) noexcept:
+        return is_in_queue(
+            self.profiles.rows[self.workers.rows[worker].profile], queue
+        )
+
+    cdef inline int32_t first_at(self, int32_t queue, int32_t channel) noexcept:
+        return self.lane_at[<Py_ssize_t> queue * self.workers.channels + channel]
+
+    cdef int widen(self, int32_t channels) except -1:
+        """Make place for more channels; workers.channels is the number before."""
+        cdef int32_t before = self.workers.channels
+        cdef vector[int32_t] wider
+        cdef Py_ssize_t queue, channel
+        self.workers.widen(channels)
+        wider.resize(self.queues.size() * self.workers.channels, -1)
+        for queue in range(<Py_ssize_t> self.queues.size()):
+            for channel in range(before):
+                wider[queue * self.workers.channels + channel] = (
+                    self.lane_at[queue * before + channel]
+                )
+        self.lane_at.swap(wider)
+        return 0
+
+    cdef int32_t add_queue(self, int64_t number) except -1:
+        cdef int32_t slot
+        cdef Queue queue = Queue(number, -1, 0, 0, 0, 1, 0, OFFERED, False, True)
+        if self.vacant_queues.empty():
+            slot = <int32_t> self.queues.size()
+            self.queues.push_back(queue)
+            self.lane_at.resize(self.queues.size() * self.workers.channels, -1)
+        else:
+            slot = self.vacant_queues.back()
+            self.vacant_queues.pop_back()
+            self.queues[slot] = queue
+        return slot
+
+    # Lanes
+
+    cdef int32_t find(self, int32_t queue, int32_t channel, int32_t spec) noexcept:
+        cdef int32_t number = self.first_at(queue, channel)
+        while number != -1 and self.lanes[number].spec != spec:
+            number = self.fronts[number].next
+        return number
+
+    cdef int32_t open(self, int32_t queue, int32_t channel, int32_t spec) except -1:
+        """Make a lane with all who are lined up there: a scan over the workers."""
+        cdef Lane *lane = new Lane()
+        cdef int32_t number, worker
+        cdef Py_ssize_t place = <Py_ssize_t> queue * self.workers.channels + channel
+        if self.vacant_lanes.empty():
+            number = <int32_t> self.lanes.size()
+            self.lanes.push_back(lane)
+            self.fronts.push_back(Front(0, 0, 0, NEVER, -1, -1, 0, -1))
+            self.heaps.resize(number + 1)
+        else:
+            number = self.vacant_lanes.back()
+            self.vacant_lanes.pop_back()
+            self.lanes[number] = lane
+        lane.queue, lane.channel, lane.spec, lane.plain = queue, channel, spec, -1
+        self.fronts[number] = Front(0, 0, 0, NEVER, self.lane_at[place], -1, 0, -1)
+        self.lane_at[place] = number
+        self.relay(number)
+        for worker in range(<int32_t> self.workers.rows.size()):
+            if self.workers.room(worker, channel).lined and self.belongs(worker, queue):
+                self.enter(number, worker)
+        return number
+
+    cdef int close(self, int32_t number) except -1:
+        """Forget a lane in which nothing waits."""
+        cdef Lane *lane = self.lanes[number]
+        cdef Py_ssize_t place = (
+            <Py_ssize_t> lane.queue * self.workers.channels + lane.channel
+        )
+        cdef int32_t before = self.lane_at[place]
+        if before == number:
+            self.lane_at[place] = self.fronts[number].next
+        else:
+            while self.fronts[before].next != number:
+                before = self.fronts[before].next
+            self.fronts[before].next = self.fronts[number].next
+        self.fronts[number].tier = NEVER
+        vector[IdleEntry]().swap(self.heaps[number])
+        self.lanes[number] = NULL
+        self.vacant_lanes.push_back(number)
+        del lane
+        return 0
+
+    cdef int relay(self, int32_t number) except -1:
+        """Begin with empty lines, as the order of the queue wants them."""
+        cdef Lane *lane = self.lanes[number]
+        cdef Front *front = &self.fronts[number]
+        lane.occupied = 0
+        lane.order = self.queues[lane.queue].order
+        lane.ring = lane.order == ROUND_ROBIN
+        lane.lines.clear()
+        lane.marks.clear()
+        lane.line_at.clear()
+        lane.line_by_facet.clear()
+        self.heaps[number].clear()
+        lane.simple = lane.spec == -1 and lane.order in (OFFERED, IDLE)
+        front.free = 0
+        front.order = <int32_t> lane.order if lane.simple else -1
+        return 0
+
+    # Lines
+
+    cdef inline vector[IdleEntry] *heap_of(
+        self, int32_t number, int32_t line
+    ) noexcept:
+        if self.lanes[number].simple:
+            return &self.heaps[number]
+        return &self.lanes[number].lines[line].heap
+
+    cdef int32_t line_of(self, Lane *lane, int32_t worker) except -1:
+        """Return the line of a worker, with the level they are lined up with."""
+        cdef int32_t facet = 0
+        cdef int32_t level = 0
+        if lane.spec != -1:
+            facet = (<Spec> self.specs[lane.spec]).facet_of[worker]
+        if lane.order == UTILIZATION:
+            level = self.workers.room(worker, lane.channel).level
+            found = lane.line_at.find(line_key(facet, level))
+            if found != lane.line_at.end():
+                return dereference(found).second
+        elif facet < <int32_t> lane.line_by_facet.size():
+            if lane.line_by_facet[facet] != -1:
+                return lane.line_by_facet[facet]
+        return self.add_line(lane, facet, level)
+
+    cdef int name_line(self, Lane *lane, Mark mark, int32_t number) except -1:
+        """Let a line be found; number -1 lets it be forgotten."""
+        if lane.order == UTILIZATION:
+            lane.line_at[line_key(mark.facet, mark.level)] = number
+            if number == -1:
+                lane.line_at.erase(line_key(mark.facet, mark.level))
+            return 0
+        if mark.facet >= <int32_t> lane.line_by_facet.size():
+            lane.line_by_facet.resize(mark.facet + 1, -1)
+        lane.line_by_facet[mark.facet] = number
+        return 0
+
+    cdef int32_t add_line(self, Lane *lane, int32_t facet, int32_t level) except -1:
+        if <int32_t> lane.lines.size() > 2 * lane.occupied + SPARE:
+            self.drop_empty_lines(lane)
+        cdef int32_t number = <int32_t> lane.lines.size()
+        lane.lines.resize(number + 1)
+        lane.marks.push_back(Mark(facet, level, 0))
+        self.name_line(lane, lane.marks[number], number)
+        return number
+
+    cdef int drop_empty_lines(self, Lane *lane) except -1:
+        cdef Py_ssize_t number = 0
+        cdef Py_ssize_t last
+        cdef Mark mark
+        while number < <Py_ssize_t> lane.lines.size():
+            mark = lane.marks[number]
+            if mark.free:
+                number += 1
+                continue
+            self.name_line(lane, mark, -1)
+            last = <Py_ssize_t> lane.lines.size() - 1
+            if number < last:
+                lane.lines[number].heap.swap(lane.lines[last].heap)
+                lane.lines[number].ring.swap(lane.lines[last].ring)
+                mark = lane.marks[number] = lane.marks[last]
+                self.name_line(lane, mark, <int32_t> number)
+            lane.lines.pop_back()
+            lane.marks.pop_back()
+        return 0
+
+    cdef int enter(self, int32_t number, int32_t worker) except -1:
+        """Count a worker who is lined up on the channel of the lane."""
+        cdef Lane *lane = self.lanes[number]
+        cdef int32_t line = 0
+        self.fronts[number].free += 1
+        if not lane.simple:
+            line = self.line_of(lane, worker)
+            lane.occupied += lane.marks[line].free == 0
+            lane.marks[line].free += 1
+        return self.place(number, line, worker)
+
+    cdef int place(self, int32_t number, int32_t line, int32_t worker) except -1:
+        """Give a worker an entry in the line that counts them."""
+        cdef Lane *lane = self.lanes[number]
+        cdef Line *row
+        cdef IdleEntry entry = IdleEntry(
+            self.clock(lane, worker),
+            worker,
+            self.workers.room(worker, lane.channel).stamp,
+        )
+        if lane.simple:
+            return self.push(
+                lane, &self.heaps[number], entry, self.fronts[number].free
+            )
+        row = &lane.lines[line]
+        if not lane.ring:
+            return self.push(lane, &row.heap, entry, lane.marks[line].free)
+        row.ring[self.workers.rows[worker].order] = entry
+        if row.ring.size() > 2 * <size_t> lane.marks[line].free + SPARE:
+            self.compact_ring(lane, row)
+        return 0
+
+    cdef inline int push(
+        self, Lane *lane, vector[IdleEntry] *heap, IdleEntry entry, int32_t free
+    ) except -1:
+        """Add an entry to a line of so many who are free."""
+        if heap.size() == heap.capacity():
+            # By a half, not the whole: these entries are most of what a worker takes.
+            heap.reserve(heap.size() * 3 // 2 + 2)
+        heap.push_back(entry)
+        self.rise(heap, heap.size() - 1)
+        if heap.size() > 2 * <size_t> free + SPARE:
+            self.compact(lane, heap)
+        return 0
+
+    cdef int leave(self, int32_t number, int32_t worker) except -1:
+        """Count a worker no longer; their entry goes when it comes up."""
+        cdef Lane *lane = self.lanes[number]
+        self.fronts[number].free -= 1
+        if lane.simple:
+            if self.fronts[number].free == 0:
+                self.heaps[number].clear()
+            return 0
+        cdef int32_t line = self.line_of(lane, worker)
+        lane.marks[line].free -= 1
+        if lane.marks[line].free == 0:
+            lane.occupied -= 1
+            lane.lines[line].heap.clear()
+            lane.lines[line].ring.clear()
+        return 0
+
+    cdef inline bint stands(self, Lane *lane, IdleEntry *entry) noexcept:
+        """Say whether the entry is of a worker who has stood there since."""
+        cdef Room *room = self.workers.room(entry.worker, lane.channel)
+        return room.lined and room.stamp == entry.stamp
+
+    cdef inline int64_t clock(self, Lane *lane, int32_t worker) noexcept:
+        cdef Room *room = self.workers.room(worker, lane.channel)
+        return room.offered_clock if lane.order == OFFERED else room.idle_clock
+
+    cdef bint settle_top(self, Lane *lane, vector[IdleEntry] *heap) noexcept:
+        """Put a line right at its top; False if nobody is in it."""
+        cdef IdleEntry *top
+        cdef int64_t clock
+        while not heap.empty():
+            top = heap.data()
+            self.prefetch(lane, heap)
+            if not self.stands(lane, top):
+                self.pop(heap)
+                continue
+            clock = self.clock(lane, top.worker)
+            if top.clock == clock:
+                return True
+            top.clock = clock
+            self.sink(heap, 0)
+        return False
+
+    cdef inline void prefetch(self, Lane *lane, vector[IdleEntry] *heap) noexcept:
+        """Fetch the rooms of those one of whom is next: each is a miss of its own."""
+        cdef IdleEntry *entries = heap.data()
+        cdef Py_ssize_t child
+        if heap.size() > ARITY:
+            for child in range(1, ARITY + 1):
+                prefetch(self.workers.room(entries[child].worker, lane.channel))
+
+    cdef int compact(self, Lane *lane, vector[IdleEntry] *heap) except -1:
+        """Drop the entries that count no more."""
+        cdef IdleEntry *entries = heap.data()
+        cdef Py_ssize_t position
+        cdef Py_ssize_t kept = 0
+        for position in range(<Py_ssize_t> heap.size()):
+            if self.stands(lane, &entries[position]):
+                entries[kept] = entries[position]
+                kept += 1
+        heap.resize(kept)
+        for position in range(kept // ARITY, -1, -1):
+            if position < kept:
+                self.sink(heap, position)
+        return 0
+
+    cdef int compact_ring(self, Lane *lane, Line *line) except -1:
+        place = line.ring.begin()
+        while place != line.ring.end():
+            if self.stands(lane, &dereference(place).second):
+                preincrement(place)
+            else:
+                place = line.ring.erase(place)
+        return 0
+
+    cdef int sweep(self) except -1:
+        """Drop what refers to workers who are gone; their slots are free again."""
+        cdef Lane *lane
+        cdef Py_ssize_t number, line
+        cdef int32_t worker
+        for number in range(<Py_ssize_t> self.lanes.size()):
+            lane = self.lanes[number]
+            if lane != NULL:
+                self.compact(lane, &self.heaps[number])
+                for line in range(<Py_ssize_t> lane.lines.size()):
+                    self.compact(lane, &lane.lines[line].heap)
+                    self.compact_ring(lane, &lane.lines[line])
+        for worker in self.workers.gone:
+            self.workers.slots.recycle(worker)
+        self.workers.gone.clear()
+        return 0
+
+    # A line's heap: the order is total because orders differ, else who of two equal
+    # clocks comes first would depend on what happened before, and a rebuilt router
+    # would decide differently.
+
+    cdef inline bint before(self, IdleEntry *one, IdleEntry *other) noexcept:
+        if one.clock != other.clock:
+            return one.clock < other.clock
+        return (
+            self.workers.rows[one.worker].order < self.workers.rows[other.worker].order
+        )
+
+    cdef inline void rise(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept:
+        cdef IdleEntry *entries = heap.data()
+        cdef IdleEntry entry = entries[position]
+        cdef Py_ssize_t parent
+        while position > 0:
+            parent = (position - 1) >> 2
+            if not self.before(&entry, &entries[parent]):
+                break
+            entries[position] = entries[parent]
+            position = parent
+        entries[position] = entry
+
+    cdef void sink(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept:
+        """Move an entry to where it belongs, most likely far down.
+
+        Which of four children is first cannot be foreseen, that no two clocks are equal
+        can: that is the only branch. The way down is a chain of misses, so what may be
+        next is fetched ahead.
+        """
+        cdef IdleEntry *entries = heap.data()
+        cdef IdleEntry entry = entries[position]
+        cdef Py_ssize_t size = heap.size()
+        cdef Py_ssize_t start = position
+        cdef Py_ssize_t first = position * ARITY + 1
+        cdef Py_ssize_t one, other
+        cdef IdleEntry *four
+        while first < size:
+            four = entries + first
+            prefetch(entries + first * ARITY + 1)
+            prefetch(entries + first * ARITY + 1 + ARITY)
+            prefetch(entries + first * ARITY + 1 + 2 * ARITY)
+            prefetch(entries + first * ARITY + 1 + 3 * ARITY)
+            one = other = 0
+            if first + ARITY <= size:
+                one = four[1].clock < four[0].clock
+                other = 2 + (four[3].clock < four[2].clock)
+            if (
+                (one == other)
+                | (four[0].clock == four[1].clock)
+                | (four[2].clock == four[3].clock)
+                | (four[one].clock == four[other].clock)
+            ):
+                one = self.first_of(entries, first, min(first + ARITY, size)) - first
+            elif unforeseen(four[other].clock < four[one].clock):
+                one = other
+            entries[position] = four[one]
+            position = first + one
+            first = position * ARITY + 1
+        while position > start and self.before(
+            &entry, &entries[(position - 1) >> 2]
+        ):
+            entries[position] = entries[(position - 1) >> 2]
+            position = (position - 1) >> 2
+        entries[position] = entry
+
+    cdef Py_ssize_t first_of(
+        self, IdleEntry *entries, Py_ssize_t first, Py_ssize_t end
+    ) noexcept:
+        cdef Py_ssize_t child
+        cdef Py_ssize_t one = first
+        for child in range(first + 1, end):
+            if self.before(&entries[child], &entries[one]):
+                one = child
+        return one
+
+    cdef void pop(self, vector[IdleEntry] *heap) noexcept:
+        """Drop the entry at the top."""
+        heap.data()[0] = heap.back()
+        heap.pop_back()
+        if heap.size() > 1:
+            self.sink(heap, 0)

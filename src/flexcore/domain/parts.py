@@ -1,0 +1,57 @@
+"""Parts: what rows hold that is no row itself. Times are microseconds, 0 means none."""
+
+import msgspec
+
+from flexcore.domain.states import ReceiptStatus
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """One link of a routing target: a worker, a queue or a workflow.
+
+    A worker gets it for `wait_seconds` at most; `ignore_capacity` offers it whatever the
+    worker does and holds.
+    """
+
+    sid: str
+    wait_seconds: int = 0
+    ignore_capacity: bool = True
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """How often a worker refused a task; passed over until `until`, 0 = for good."""
+
+    worker_sid: str
+    count: int
+    passed_over: bool = False
+    until: int = 0
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """Why an offer went to whom it went.
+
+    `rule` is the policy worker_order, or claim or routing_target; `order_by` is that of
+    the step. `key` is what was compared of the winner: values of order_by, then what the
+    rule looks at (clocks.key_of). `runner_up` is the best candidate who was not offered
+    the task, if there was one.
+    """
+
+    rule: str
+    key: str = ""
+    order_by: str = ""
+    runner_up_sid: str = ""
+    runner_up_key: str = ""
+
+
+class Media(msgspec.Struct, frozen=True, gc=False):
+    """One file of a message."""
+
+    url: str
+    content_type: str
+
+
+class ReceiptEntry(msgspec.Struct, frozen=True, gc=False):
+    """One line of a receipt's timeline."""
+
+    status: ReceiptStatus
+    time: int
+    error_code: int = 0

@@ -1,0 +1,1 @@
+"""Conversations, interactions, and what comes in and goes out."""

@@ -1,0 +1,1 @@
+"""Statistics: how things stand, and what the log comes to."""

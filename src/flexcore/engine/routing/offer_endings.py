@@ -1,0 +1,71 @@
+"""How offers end without acceptance: rejected, timed out, rescinded.
+
+When the last offer of a task has ended the task waits again, or goes on where it would
+have gone meanwhile.
+"""
+
+from flexcore.domain import limits
+from flexcore.domain.model import Reservation, Task, Worker
+from flexcore.domain.states import ReservationStatus, next_state
+from flexcore.engine.decision import Decision
+from flexcore.engine.messaging import invites
+from flexcore.engine.routing import missed_offers, refusals, routes, steps
+from flexcore.engine.routing.endings import end_task, turn
+from flexcore.engine.setup.policies import policies_of
+
+
+def refuse(
+    decision: Decision, reservation: Reservation, cause: str, event: str
+) -> tuple[Reservation, Task]:
+    """End an offer by its worker's no, or silence; both are remembered."""
+    reservation = turn(decision, reservation, cause, event)
+    task = decision.get(reservation.task_sid, Task)
+    policies = policies_of(decision.state, task.workspace_sid, task.task_queue_sid)
+    after = refusals.refused(task, reservation.worker_sid, policies, decision.now)
+    if after is not task:
+        task = decision.replace(task, after)
+    return reservation, return_task(decision, task)
+
+
+def expire(decision: Decision, reservation: Reservation) -> None:
+    """Time an offer out; what its worker has to bear is the policy missed_offer."""
+    queue_sid = reservation.task_queue_sid
+    refuse(decision, reservation, "expire", "timeout")
+    worker = decision.state.need(reservation.worker_sid, Worker)
+    missed_offers.follow(decision, worker, queue_sid)
+
+
+def rescind_others(decision: Decision, accepted: Reservation) -> None:
+    """Take back what was offered to others at the same time."""
+    rows = decision.state.where(Reservation, "task_sid", accepted.task_sid)
+    for row in sorted(rows, key=lambda row: row.order):
+        if row.status == ReservationStatus.PENDING:
+            turn(decision, row, "rescind", "rescinded")
+
+
+def return_task(decision: Decision, task: Task) -> Task:
+    """Let a reserved task wait again when its last offer ended, or go on."""
+    rows = decision.state.where(Reservation, "task_sid", task.sid)
+    if any(row.status == ReservationStatus.PENDING for row in rows):
+        return task
+    status = next_state("task", task.sid, task.status, "unoffered")
+    counting = refusals.still_counting(task, decision.now)
+    task = decision.change(task, status=status, refusals=counting)
+    invites.follow(decision, task, "unoffered")
+    if task.assignment_count >= limits.ASSIGNMENTS_MAX:
+        return end_task(decision, task, "overrun", "Max assignment count exceeded")
+    if routes.is_direct(task):
+        return routes.go_on(decision, task)
+    if task.step_filter == steps.RESTART:
+        return steps.reenter(decision, task)
+    if 0 < task.step_deadline <= decision.now:
+        return leave(decision, task)
+    return task
+
+
+def leave(decision: Decision, task: Task) -> Task:
+    """Move a waiting task on whose time in its step, or on its route, is over."""
+    if task.step_filter == steps.ROUTED:
+        decision.emit("task-queue.timeout", task)
+        return routes.go_on(decision, task)
+    return steps.leave_step(decision, task)

@@ -1,0 +1,68 @@
+"""Moving the tasks of a workflow to its current revision, a few at a time.
+
+A workflow may have more waiting tasks than one decision may touch. UpdateWorkflow only
+writes down that they are to move; the workflow's own deadline then takes some of those that
+are in another revision, again and again until there are none. Where it stands follows
+from the rows, so that a restart goes on.
+"""
+
+from collections.abc import Iterator
+from heapq import nsmallest
+
+from flexcore.domain import limits
+from flexcore.domain.model import Task, Workflow, WorkflowRevision
+from flexcore.domain.states import TaskStatus
+from flexcore.engine.decision import Decision
+from flexcore.engine.routing import steps
+from flexcore.engine.state import State
+
+
+def begin(decision: Decision, workflow: Workflow) -> Workflow:
+    """Write down that the tasks of other revisions are to move."""
+    left = count_left(decision.state, workflow)
+    due = decision.now + limits.RE_EVALUATE_WAIT if left else 0
+    return decision.change(workflow, re_evaluate_time=due, re_evaluate_left=left)
+
+
+def go_on(decision: Decision, workflow: Workflow) -> None:
+    """Move the oldest few; the workflow says how many are left."""
+    for task in nsmallest(
+        limits.RE_EVALUATE_TASKS,
+        _others(decision.state, workflow),
+        key=lambda task: task.sequence,
+    ):
+        _move(decision, task, workflow.revision_sid)
+    left = count_left(decision.state, workflow)
+    decision.change(
+        workflow,
+        "workflow.re-evaluated",
+        re_evaluate_time=decision.now + limits.RE_EVALUATE_WAIT if left else 0,
+        re_evaluate_left=left,
+    )
+
+
+def count_left(state: State, workflow: Workflow) -> int:
+    """Return how many open tasks are in other revisions."""
+    return sum(
+        state.count(Task, "open_revision_sid", row.sid)
+        for row in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
+        if row.sid != workflow.revision_sid
+    )
+
+
+def _others(state: State, workflow: Workflow) -> Iterator[Task]:
+    for row in state.where(WorkflowRevision, "workflow_sid", workflow.sid):
+        if row.sid != workflow.revision_sid:
+            yield from state.each(Task, "open_revision_sid", row.sid)
+
+
+def _move(decision: Decision, task: Task, revision_sid: str) -> None:
+    """Pin a task to a revision; one that waits enters it now, an offered one later."""
+    offered = task.status == TaskStatus.RESERVED and task.step_filter != steps.ROUTED
+    task = decision.change(
+        task,
+        workflow_revision_sid=revision_sid,
+        step_filter=steps.RESTART if offered else task.step_filter,
+    )
+    if task.status == TaskStatus.PENDING and task.step_filter != steps.ROUTED:
+        steps.reenter(decision, task)

@@ -1,0 +1,240 @@
+"""A task's way along its workflow: entering steps, leaving them, skipping, the end.
+
+    enter_step <-- leave_step (timeout)      <-- expire, or the last offer ended too late
+               <-- skip_step (skip_if)       <-- the decider, once nobody could take it
+               <-- reenter (changed task or workflow)
+    leave_step --> exhaust --> default | repeat | queue | cancel
+
+What follows which step is domain/plans.py; this file does it to rows.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from flexcore.domain import limits
+from flexcore.domain.errors import InvalidArgument, Reason
+from flexcore.domain.expressions import Dialect
+from flexcore.domain.model import (
+    Task,
+    TaskQueue,
+    Worker,
+    Workflow,
+    WorkflowRevision,
+)
+from flexcore.domain.plans import (
+    DOCUMENT,
+    EXHAUSTION,
+    Step,
+    Target,
+    WorkflowPlan,
+    after_exhaustion,
+    after_skip,
+    after_timeout,
+    enter,
+    known_of,
+    step_at,
+)
+from flexcore.domain.workflows import parse_workflow
+from flexcore.engine.decision import Decision, decoded
+from flexcore.engine.routing import refusals
+from flexcore.engine.routing.endings import end_task
+from flexcore.engine.routing.membership import belongs
+from flexcore.engine.setup.policies import dialect_of, policies_of
+from flexcore.engine.state import State
+
+#: step_filter of a task that is where its routing target says
+ROUTED = -3
+#: step_filter of a task that enters its workflow anew when its offers have ended
+RESTART = -4
+
+
+@lru_cache(maxsize=limits.WORKFLOWS_MAX)
+def _parsed(configuration: str, dialect: Dialect) -> WorkflowPlan:
+    """Return the plan of a configuration that was checked when it was saved."""
+    return parse_workflow(configuration, lambda _: True, dialect=dialect)
+
+
+def plan_of(state: State, task: Task) -> WorkflowPlan:
+    """Return the revision of its workflow that a task walks through."""
+    revision = state.find(task.workflow_revision_sid, WorkflowRevision)
+    found = revision or state.need(task.workflow_sid, Workflow)
+    policies = policies_of(state, task.workspace_sid)
+    return _parsed(found.configuration, dialect_of(policies))
+
+
+def step_of(state: State, task: Task) -> Step | None:
+    """Return the step of its workflow a task waits in; None if it waits elsewhere."""
+    if task.step_filter < EXHAUSTION:
+        return None
+    return step_at(plan_of(state, task), task.step_filter, task.step_target)
+
+
+def known_worker(state: State, task: Task) -> str | None:
+    """Return the sid of the one worker a step asks for; "" if there is none like that.
+
+    None: the step asks for nobody in particular.
+    """
+    asked = known_value(state, task)
+    if asked is None:
+        return None
+    by, value = asked
+    if by == "friendly_name":
+        found = state.where(Worker, "name_key", f"{task.workspace_sid}|{value}")
+        return found[0].sid if found else ""
+    worker = state.find(value, Worker)
+    mine = worker is not None and worker.workspace_sid == task.workspace_sid
+    return value if mine else ""
+
+
+def known_value(state: State, task: Task) -> tuple[str, str] | None:
+    """Return by what and by which value a step asks for a worker; "" names nobody."""
+    step = step_of(state, task)
+    if step is None or step.target.known is None:
+        return None
+    asked = known_of(step, task_values(task))
+    if asked is None:
+        return None
+    by, value = asked
+    if not isinstance(value, str):
+        return by, ""
+    return by, value.casefold() if by == "friendly_name" else value
+
+
+def task_values(task: Task) -> dict[str, Any]:
+    """Return what expressions see of a task."""
+    values = decoded(task.attributes)
+    if task.refusals:
+        values["refused_by"] = [row.worker_sid for row in task.refusals]
+    return values
+
+
+# Entering
+
+
+def first_step(plan: WorkflowPlan, task: Task) -> Step | None:
+    """Return where a task enters its workflow; None when no filter takes it."""
+    return enter(plan, task_values(task))
+
+
+def required_step(state: State, task: Task) -> Step:
+    """Return where a task enters its workflow; refused when no filter takes it."""
+    step = first_step(plan_of(state, task), task)
+    if step is None:
+        raise InvalidArgument(
+            "attributes",
+            f"no filter of workflow {task.workflow_sid} matches and it has no default"
+            " filter",
+            reason=Reason.NO_FILTER_MATCHED,
+            metadata={"sid": task.workflow_sid},
+        )
+    return step
+
+
+def entered(state: State, task: Task, step: Step, now: int, start: int) -> Task:
+    """Return the task as it is in a step; `start` is what the clock `age` counts from."""
+    target = step.target
+    moved = target.queue_sid != task.task_queue_sid
+    policies = policies_of(state, task.workspace_sid, target.queue_sid)
+    begin = start if policies.step_clock == "age" else now
+    seconds = target.timeout_seconds or 0
+    return task.evolve(
+        task_queue_sid=target.queue_sid,
+        queue_entered_time=now if moved else task.queue_entered_time,
+        priority=task.priority if target.priority is None else target.priority,
+        step_filter=step.filter_index,
+        step_target=step.target_index,
+        step_start=begin,
+        step_deadline=begin + seconds * limits.SECOND if seconds else 0,
+        skip_pending=target.skip_if is not None,
+        refusals=refusals.kept(task, policies, moved=moved),
+    )
+
+
+def enter_step(decision: Decision, task: Task, step: Step, start: int) -> Task:
+    """Move a waiting task into a step, and on from those that are over already."""
+    after = entered(decision.state, task, step, decision.now, start)
+    before, task = task, decision.replace(task, after)
+    emit_moved(decision, before, task)
+    emit_entered(decision, task)
+    if 0 < task.step_deadline <= decision.now:
+        return leave_step(decision, task)
+    return task
+
+
+def emit_moved(decision: Decision, before: Task, task: Task) -> None:
+    """Say that a task left one queue for another; one for a worker is in no queue."""
+    left, queue_sid = before.task_queue_sid, task.task_queue_sid
+    if left and queue_sid and left != queue_sid:
+        decision.emit("task-queue.moved", task)
+
+
+def emit_entered(decision: Decision, task: Task) -> None:
+    """Say that a task is in a step, and whether it asks for a worker in vain."""
+    decision.emit("task-queue.entered", task)
+    decision.emit("workflow.target-matched", task)
+    if _asks_in_vain(decision.state, task):
+        decision.emit("workflow.known-worker-missing", task)
+
+
+def _asks_in_vain(state: State, task: Task) -> bool:
+    """Say whether a step asks for somebody who is not there, or not in its queue.
+
+    Null asks for nobody, and is how a workflow is told that there is nobody to ask for.
+    """
+    step = step_of(state, task)
+    asked = None if step is None else known_of(step, task_values(task))
+    if asked is None or asked[1] is None:
+        return False
+    worker = state.find(known_worker(state, task) or "", Worker)
+    queue = state.need(task.task_queue_sid, TaskQueue)
+    return worker is None or not belongs(state, worker, queue)
+
+
+def reenter(decision: Decision, task: Task) -> Task:
+    """Route a waiting task anew from the top; its age stays what it is."""
+    step = first_step(plan_of(decision.state, task), task)
+    if step is None:
+        return exhaust(decision, task, Step(DOCUMENT, 0, Target("")))
+    decision.emit("workflow.entered", task)
+    return enter_step(decision, task, step, task.create_time)
+
+
+# Leaving
+
+
+def leave_step(decision: Decision, task: Task) -> Task:
+    """Move a task on when its step timed out."""
+    decision.emit("task-queue.timeout", task)
+    here = _here(decision, task)
+    plan = plan_of(decision.state, task)
+    step = after_timeout(plan, here, task_values(task))
+    if step is None:
+        return exhaust(decision, task, here)
+    return enter_step(decision, task, step, task.step_deadline)
+
+
+def skip_step(decision: Decision, task: Task) -> Task:
+    """Move a task on that nobody can take and that shall not wait here."""
+    plan = plan_of(decision.state, task)
+    step = after_skip(plan, _here(decision, task), task_values(task))
+    if step is None:
+        decision.emit("workflow.skipped", task)
+        return end_task(decision, task, "skip", "Workflow skipped")
+    return enter_step(decision, task, step, task.step_deadline or task.step_start)
+
+
+def exhaust(decision: Decision, task: Task, last: Step) -> Task:
+    """Do what the workflow or the policy says about a task that is through with it."""
+    decision.emit("workflow.exhausted", task)
+    plan = plan_of(decision.state, task)
+    policy = policies_of(decision.state, task.workspace_sid).on_exhausted
+    step = after_exhaustion(plan, last, task_values(task), policy)
+    if step is None:
+        decision.emit("workflow.timeout", task)
+        return end_task(decision, task, "exhaust", "Workflow timed out")
+    return enter_step(decision, task, step, decision.now)
+
+
+def _here(decision: Decision, task: Task) -> Step:
+    step = step_of(decision.state, task)
+    return step or Step(DOCUMENT, 0, Target(task.task_queue_sid))

@@ -1,0 +1,1 @@
+"""What routing is set up from: workspaces and what they hold."""

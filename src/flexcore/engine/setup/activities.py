@@ -1,0 +1,97 @@
+"""Activities: what workers do, and moving a worker from one to another."""
+
+from flexcore.domain import limits
+from flexcore.domain.errors import InvalidArgument
+from flexcore.domain.model import Activity, Worker, Workspace
+from flexcore.engine.commands import (
+    CreateActivity,
+    DeleteActivity,
+    UpdateActivity,
+)
+from flexcore.engine.decision import Decision
+from flexcore.engine.setup.workspaces import (
+    Rows,
+    refuse_full,
+    refuse_taken,
+    refuse_used,
+    required,
+    resolve_workspace,
+)
+
+
+def create_activity(decision: Decision, command: CreateActivity) -> Rows:
+    """Create an activity; its name is unique in the workspace."""
+    workspace = resolve_workspace(decision, command.workspace_sid)
+    name = required(command.friendly_name, "friendly_name")
+    activities = decision.state.where(Activity, "workspace_sid", workspace.sid)
+    refuse_taken(activities, name)
+    refuse_full(len(activities), limits.ACTIVITIES_MAX, "activities")
+    row = Activity(
+        sid=decision.ids.sid("WA"),
+        workspace_sid=workspace.sid,
+        friendly_name=name,
+        available=command.available,
+    )
+    return (decision.create(row, "activity.created"),)
+
+
+def update_activity(decision: Decision, command: UpdateActivity) -> Rows:
+    """Rename an activity. Whether it is available never changes.
+
+    Offers depend on it and so does what workers expect of their choice; make another
+    activity and move the workers there.
+    """
+    activity = decision.get(command.sid, Activity)
+    decision.expect(activity, command.expected_version)
+    if command.friendly_name is None:
+        return (activity,)
+    name = required(command.friendly_name, "friendly_name")
+    others = decision.state.where(Activity, "workspace_sid", activity.workspace_sid)
+    refuse_taken(others, name, but=activity.sid)
+    workers = decision.state.count(Worker, "activity_sid", activity.sid)
+    if workers > limits.WORKERS_TOLD_MAX:
+        # Expressions see the name: the matcher is told of every worker anew.
+        refuse_used(decision, activity, [(Worker, "activity_sid", activity.sid)])
+    return (decision.change(activity, "activity.updated", friendly_name=name),)
+
+
+def delete_activity(decision: Decision, command: DeleteActivity) -> Rows:
+    """Delete an activity nobody is in, or comes to by itself."""
+    activity = decision.get(command.sid, Activity)
+    decision.expect(activity, command.expected_version)
+    state, sid = decision.state, activity.sid
+    workspace = state.need(activity.workspace_sid, Workspace)
+    ends_there = sid in (workspace.default_activity_sid, workspace.timeout_activity_sid)
+    refuse_used(
+        decision,
+        activity,
+        [(Worker, "activity_sid", sid), (Worker, "return_activity_sid", sid)],
+        *((workspace,) if ends_there else ()),
+    )
+    decision.delete(activity, "activity.deleted")
+    return (activity,)
+
+
+def resolve_activity(decision: Decision, workspace_sid: str, text: str) -> Activity:
+    """Return an activity by sid or friendly name."""
+    for row in decision.state.where(Activity, "workspace_sid", workspace_sid):
+        if text in (row.sid, row.friendly_name):
+            return row
+    raise InvalidArgument("activity", f"{text!r} is no activity of {workspace_sid}")
+
+
+def move_to(decision: Decision, worker: Worker, activity: Activity) -> Worker:
+    """Change what a worker is doing; no event when nothing changes."""
+    if worker.activity_sid == activity.sid:
+        if not worker.return_activity_sid:
+            return worker
+        return decision.change(worker, "worker.updated", return_activity_sid="")
+    since = worker.available_time or decision.now
+    return decision.change(
+        worker,
+        "worker.activity.update",
+        activity_sid=activity.sid,
+        activity_time=decision.now,
+        available_time=since if activity.available else 0,
+        return_activity_sid="",
+    )

@@ -1,0 +1,383 @@
+"""Workspaces, what they begin with, and how a request names what it means."""
+
+import json
+from collections.abc import Sequence
+from itertools import chain, islice
+from typing import TypeVar
+
+from flexcore.domain import limits
+from flexcore.domain.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    Reason,
+    ResourceExhausted,
+)
+from flexcore.domain.ids import RESOURCES
+from flexcore.domain.model import (
+    Activity,
+    AddressConfiguration,
+    Row,
+    Task,
+    TaskChannel,
+    TaskQueue,
+    Worker,
+    WorkerChannel,
+    Workflow,
+    WorkflowRevision,
+    Workspace,
+)
+from flexcore.domain.semantics import Semantics, check_overrides, resolved
+from flexcore.domain.states import TaskStatus
+from flexcore.engine.commands import (
+    CreateDefaults,
+    CreateWorkspace,
+    DeleteWorkspace,
+    UpdateWorkspace,
+)
+from flexcore.engine.decision import Decision
+
+Rows = tuple[Row, ...]
+#: rows that people know by a friendly name
+Named = Activity | TaskQueue | Workflow | Workspace
+N = TypeVar("N", Workflow, Workspace)
+
+
+def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
+    """Create a workspace with three activities and the channel `default`."""
+    name = required(command.friendly_name, "friendly_name")
+    known = list(decision.state.of_kind(Workspace))
+    refuse_taken(known, name)
+    refuse_full(len(known), limits.WORKSPACES_MAX, "workspaces", "an account")
+    workspace = Workspace(
+        sid=decision.ids.sid("WS"),
+        friendly_name=name,
+        semantics=Semantics(command.semantics or Semantics.STRICT),
+        policies=check_overrides(command.policies or {}),
+        prioritize_queue_order=command.prioritize_queue_order or "FIFO",
+    )
+    activities = [
+        Activity(
+            sid=decision.ids.sid("WA"),
+            workspace_sid=workspace.sid,
+            friendly_name=activity,
+            available=available,
+        )
+        for activity, available in _ACTIVITIES
+    ]
+    workspace = decision.create(
+        workspace.evolve(
+            default_activity_sid=_one_of(
+                activities, command.default_activity, "default_activity"
+            ),
+            timeout_activity_sid=_one_of(
+                activities, command.timeout_activity, "timeout_activity"
+            ),
+        ),
+        "workspace.created",
+    )
+    for row in activities:
+        decision.create(row, "activity.created")
+    add_channel(decision, workspace.sid, "default", "Default")
+    if command.template == "FIFO":
+        _add_first_queue(decision, workspace)
+    return (workspace,)
+
+
+#: what a new workspace begins with, the one for those who do nothing first
+_ACTIVITIES = (("Offline", False), ("Available", True), ("Unavailable", False))
+
+
+def _one_of(activities: Sequence[Activity], text: str, field: str) -> str:
+    """Return the sid of the activity `text` names; the first one if it is empty."""
+    if not text:
+        return activities[0].sid
+    for row in activities:
+        if text in (row.sid, row.friendly_name):
+            return row.sid
+    names = ", ".join(row.friendly_name for row in activities[:10])
+    raise InvalidArgument(field, f"{text!r} is no activity here, there are {names}")
+
+
+def create_defaults(decision: Decision, command: CreateDefaults) -> Rows:
+    """Create what a first start needs, once: one workspace ready to route."""
+    there = next(decision.state.of_kind(Workspace), None)
+    if there is not None:
+        return (there,)
+    (workspace,) = create_workspace(decision, CreateWorkspace(friendly_name="default"))
+    assert isinstance(workspace, Workspace)
+    add_channel(decision, workspace.sid, "chat", "Chat")
+    add_channel(decision, workspace.sid, "sms", "SMS")
+    return (workspace, *_add_first_queue(decision, workspace))
+
+
+def _add_first_queue(decision: Decision, workspace: Workspace) -> Rows:
+    """Add a queue for everybody, and a workflow that puts every task into it."""
+    queue = decision.create(
+        TaskQueue(
+            sid=decision.ids.sid("WQ"),
+            workspace_sid=workspace.sid,
+            friendly_name="everyone",
+        ),
+        "task-queue.created",
+    )
+    workflow = add_workflow(
+        decision,
+        workspace.sid,
+        "default",
+        json.dumps({"task_routing": {"default_filter": {"queue": queue.sid}}}),
+        limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT,
+    )
+    return (queue, workflow)
+
+
+def add_workflow(
+    decision: Decision,
+    workspace_sid: str,
+    friendly_name: str,
+    configuration: str,
+    task_reservation_timeout_seconds: int,
+    *,
+    sid: str = "",
+) -> Workflow:
+    """Add a workflow with its first revision; the configuration is checked already."""
+    workflow = Workflow(
+        sid=sid or decision.ids.sid("WW"),
+        workspace_sid=workspace_sid,
+        friendly_name=friendly_name,
+        configuration=configuration,
+        task_reservation_timeout_seconds=task_reservation_timeout_seconds,
+    )
+    revision = WorkflowRevision(
+        sid=decision.ids.sid("WV"),
+        workspace_sid=workspace_sid,
+        workflow_sid=workflow.sid,
+        number=1,
+        configuration=configuration,
+    )
+    workflow = decision.create(
+        workflow.evolve(revision_sid=revision.sid), "workflow.created"
+    )
+    decision.create(revision, "workflow.revision.created")
+    return workflow
+
+
+def update_workspace(decision: Decision, command: UpdateWorkspace) -> Rows:
+    """Change how a workspace behaves; what is decided already stays as it is."""
+    workspace = decision.get(command.sid, Workspace)
+    decision.expect(workspace, command.expected_version)
+    after = workspace
+    if command.friendly_name is not None:
+        name = required(command.friendly_name, "friendly_name")
+        refuse_taken(list(decision.state.of_kind(Workspace)), name, but=workspace.sid)
+        after = after.evolve(friendly_name=name)
+    activities = decision.state.where(Activity, "workspace_sid", workspace.sid)
+    for field in ("default_activity", "timeout_activity"):
+        text = getattr(command, field)
+        if text is not None:
+            sid = _one_of(activities, required(text, field), field)
+            after = after.evolve(**{f"{field}_sid": sid})
+    if command.semantics is not None:
+        after = after.evolve(semantics=Semantics(command.semantics))
+    if command.policies is not None:
+        after = after.evolve(policies=check_overrides(command.policies))
+    if command.prioritize_queue_order is not None:
+        after = after.evolve(prioritize_queue_order=command.prioritize_queue_order)
+    if _told(after) != _told(workspace):
+        _refuse_many_waiting(decision, workspace)
+    return (decision.replace(workspace, after, "workspace.updated"),)
+
+
+def _told(workspace: Workspace) -> tuple[object, ...]:
+    """Return what the matcher has to be told of every task anew."""
+    policies = resolved(workspace.semantics, workspace.policies)
+    return (
+        policies.type_mismatch,
+        policies.missing_array,
+        policies.priority_boost_seconds,
+        workspace.prioritize_queue_order,
+    )
+
+
+def _refuse_many_waiting(decision: Decision, workspace: Workspace) -> None:
+    """Refuse what one decision cannot do for as many tasks as wait."""
+    most = limits.WAITING_TOLD_MAX
+    tasks = decision.state.each(Task, "open_workspace_sid", workspace.sid)
+    waiting = (task.sid for task in tasks if task.status == TaskStatus.PENDING)
+    found = list(islice(waiting, most + 1))
+    if len(found) > most:
+        raise FailedPrecondition(
+            f"more than {most} tasks wait in {workspace.sid}; type_mismatch,"
+            " missing_array, priority_boost_seconds and prioritize_queue_order can"
+            " change while fewer do",
+            reason=Reason.RESOURCE_IN_USE,
+            metadata={
+                "sid": workspace.sid,
+                "count": str(len(found)),
+                "sids": ",".join(found[:USERS_SHOWN]),
+            },
+        )
+
+
+def delete_workspace(decision: Decision, command: DeleteWorkspace) -> Rows:
+    """Delete an empty workspace, with its activities and task channels."""
+    workspace = decision.get(command.sid, Workspace)
+    decision.expect(workspace, command.expected_version)
+    state, sid = decision.state, workspace.sid
+    refuse_used(
+        decision,
+        workspace,
+        [
+            (Worker, "workspace_sid", sid),
+            (TaskQueue, "workspace_sid", sid),
+            (Workflow, "workspace_sid", sid),
+            (Task, "open_workspace_sid", sid),
+        ],
+        *configured(decision, "workspace_sid", sid),
+    )
+    for channel in state.where(TaskChannel, "workspace_sid", sid):
+        decision.delete(channel, "task-channel.deleted")
+    for activity in state.where(Activity, "workspace_sid", sid):
+        decision.delete(activity, "activity.deleted")
+    decision.delete(workspace, "workspace.deleted")
+    return (workspace,)
+
+
+def add_channel(
+    decision: Decision,
+    workspace_sid: str,
+    name: str,
+    friendly_name: str,
+    *,
+    optimized: bool = False,
+) -> TaskChannel:
+    """Add a task channel, and its worker channel for every worker."""
+    channel = decision.create(
+        TaskChannel(
+            sid=decision.ids.sid("TC"),
+            workspace_sid=workspace_sid,
+            unique_name=name,
+            friendly_name=friendly_name,
+            channel_optimized_routing=optimized,
+        ),
+        "task-channel.created",
+    )
+    for worker in decision.state.where(Worker, "workspace_sid", workspace_sid):
+        add_worker_channel(decision, worker, channel)
+    return channel
+
+
+def refuse_many_workers(decision: Decision, workspace_sid: str) -> None:
+    """Refuse what changes every worker's channels where there are too many workers."""
+    count = decision.state.count(Worker, "workspace_sid", workspace_sid)
+    if count >= limits.CHANGE_SET_RESOURCES:
+        raise ResourceExhausted(
+            f"a task channel comes and goes with the channels of at most"
+            f" {limits.CHANGE_SET_RESOURCES - 1} workers, here are {count}",
+            metadata={"limit": str(limits.CHANGE_SET_RESOURCES - 1)},
+        )
+
+
+def add_worker_channel(
+    decision: Decision, worker: Worker, channel: TaskChannel
+) -> WorkerChannel:
+    """Give a worker room for one task of a channel."""
+    return decision.create(
+        WorkerChannel(
+            sid=decision.ids.sid("WC"),
+            workspace_sid=worker.workspace_sid,
+            worker_sid=worker.sid,
+            task_channel_sid=channel.sid,
+            task_channel_unique_name=channel.unique_name,
+        )
+    )
+
+
+def resolve_workspace(decision: Decision, sid: str) -> Workspace:
+    """Return the workspace `sid`, or the only one there is when none is given."""
+    if sid:
+        return decision.get(sid, Workspace)
+    return only_one(list(decision.state.of_kind(Workspace)), "workspace_sid")
+
+
+def only_one(rows: Sequence[N], field: str) -> N:
+    """Return the only row; INVALID_ARGUMENT lists the candidates otherwise."""
+    if len(rows) == 1:
+        return rows[0]
+    names = ", ".join(f"{row.sid} ({row.friendly_name})" for row in rows[:10])
+    raise InvalidArgument(
+        field,
+        f"must be given, there are {len(rows)}: {names}" if rows else "there is none",
+        reason=Reason.DEFAULT_AMBIGUOUS,
+        metadata={"candidates": ",".join(row.sid for row in rows[:10])},
+    )
+
+
+def resolve_task_channel(
+    decision: Decision, workspace_sid: str, text: str
+) -> TaskChannel:
+    """Return a task channel by sid or unique name; empty is `default`."""
+    text = text or "default"
+    for row in decision.state.where(TaskChannel, "workspace_sid", workspace_sid):
+        if text in (row.sid, row.unique_name):
+            return row
+    raise InvalidArgument(
+        "task_channel", f"{text!r} is no task channel of {workspace_sid}"
+    )
+
+
+def required(text: str, field: str) -> str:
+    """Return a text that must not be blank."""
+    if not text.strip():
+        raise InvalidArgument(field, "must not be empty")
+    return text
+
+
+def refuse_taken(rows: Sequence[Named], friendly_name: str, but: str = "") -> None:
+    """Raise AlreadyExists if another row has this name, whatever its case."""
+    for row in rows:
+        if row.friendly_name.casefold() == friendly_name.casefold() and row.sid != but:
+            raise AlreadyExists(
+                f"friendly_name {friendly_name!r} is taken by {row.sid}",
+                metadata={"sid": row.sid, "field": "friendly_name"},
+            )
+
+
+def refuse_full(count: int, most: int, what: str, holder: str = "a workspace") -> None:
+    """Raise ResourceExhausted when somebody has all they may have."""
+    if count >= most:
+        raise ResourceExhausted(f"{holder} holds at most {most} {what}")
+
+
+#: sids of those who use a resource that a refusal names
+USERS_SHOWN = 10
+#: the rows of a kind whose field has a value, as State.each takes them
+LookUp = tuple[type[Row], str, str]
+
+
+def refuse_used(
+    decision: Decision, row: Row, look_ups: Sequence[LookUp], *others: Row
+) -> None:
+    """Raise FailedPrecondition if something depends on a row; names who, and how many.
+
+    Costs no more when many do.
+    """
+    state = decision.state
+    count = sum(state.count(*look_up) for look_up in look_ups) + len(others)
+    if not count:
+        return
+    users = chain(*(state.each(*look_up) for look_up in look_ups), others)
+    shown = [user.sid for user in islice(users, USERS_SHOWN)]
+    more = ", ..." if count > USERS_SHOWN else ""
+    raise FailedPrecondition(
+        f"{RESOURCES[row.sid[:2]]} {row.sid} is in use by {count}:"
+        f" {', '.join(shown)}{more}",
+        reason=Reason.RESOURCE_IN_USE,
+        metadata={"sid": row.sid, "count": str(count), "sids": ",".join(shown)},
+    )
+
+
+def configured(decision: Decision, field: str, sid: str) -> list[AddressConfiguration]:
+    """Return the address configurations whose `field` is a sid."""
+    rows = decision.state.of_kind(AddressConfiguration)
+    return [row for row in rows if getattr(row, field) == sid]

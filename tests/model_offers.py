@@ -1,0 +1,209 @@
+"""The oracle's offers: made to the best candidates, answered, missed, taken back."""
+
+from tests.model_rows import (
+    ANEW,
+    EVERYBODY,
+    ROUTE,
+    SECOND,
+    ModelRefusal,
+    ModelReservation,
+)
+from tests.model_steps import Steps
+
+#: for tasks that no workflow was ever asked for
+RESERVATION_TIMEOUT = 120
+
+
+class Offers(Steps):
+    """Matching, and what becomes of an offer."""
+
+    # Matching
+
+    def settle(self) -> None:
+        """Offer what can be offered, then let tasks that found nobody skip their step."""
+        self.match()
+        while asked := [
+            number
+            for number, row in enumerate(self.tasks)
+            if row.status == "pending" and row.skip_pending and not row.gone
+        ]:
+            for task in asked:
+                self.skip_or_stay(task)
+            self.match()
+
+    def match(self) -> None:
+        """Offer as long as some waiting task has somebody to go to."""
+        while found := self._first_offer():
+            task, candidates = found
+            queue = self.tasks[task].queue
+            most = 1 if queue == EVERYBODY else self.queues[queue].fan_out
+            self.decided["branch", "one" if most == 1 else "several"] += 1
+            self.ask("worker_order", queue)
+            self.ask("priority_boost_seconds")
+            self.offer(task, candidates[:most], len(candidates))
+
+    def _first_offer(self) -> tuple[int, list[int]] | None:
+        for task in self.in_line():
+            queue = self.tasks[task].queue
+            pulled = queue != EVERYBODY and not self.queues[queue].fan_out
+            candidates = [] if pulled else self.candidates(task)
+            if candidates:
+                return task, candidates
+        return None
+
+    def offer(self, task: int, workers: list[int], candidates: int) -> None:
+        """Offer a task to these workers at once."""
+        row = self.tasks[task]
+        self.turn("task", task, "offer", "reserved")
+        row.assignments += 1
+        row.skip_pending = False
+        for worker in workers:
+            self.reserve(task, worker, candidates)
+        if row.queue != EVERYBODY and (
+            self.policy("worker_order", row.queue) == "round_robin"
+        ):
+            self.queues[row.queue].cursor = workers[-1]
+
+    def reserve(self, task: int, worker: int, candidates: int) -> int:
+        row = self.tasks[task]
+        self.workers[worker].offered[row.channel] = self.now
+        seconds = RESERVATION_TIMEOUT
+        if row.workflow >= 0:
+            seconds = self.workflows[row.workflow].reservation_timeout
+        self.emit("reservation.created", len(self.reservations))
+        self.reservations.append(
+            ModelReservation(
+                task=task,
+                worker=worker,
+                channel=row.channel,
+                queue=row.queue,
+                deadline=self.now + seconds * SECOND,
+                candidates=candidates,
+                sequence=next(self.sequence),
+            )
+        )
+        return len(self.reservations) - 1
+
+    # Answers
+
+    def accept(self, reservation: int) -> None:
+        row = self.allow(self.reservations, reservation, "pending")
+        self.stir(row.worker)
+        self.win(reservation, "accept")
+
+    def win(self, reservation: int, cause: str) -> None:
+        """Give a task to the worker of a pending reservation."""
+        row = self.reservations[reservation]
+        self.workers[row.worker].missed = 0
+        self.turn("reservation", reservation, "accept", "accepted")
+        self.emit("reservation.accepted", reservation)
+        self.turn("task", row.task, cause, "assigned")
+        task = self.tasks[row.task]
+        seconds = self.ask("assigned_limit_seconds")
+        task.limit = self.now + seconds * SECOND if seconds else 0
+        task.step_deadline, task.skip_pending = 0, False
+        for number in self.held(row.task, "pending"):
+            self.turn("reservation", number, "rescind", "rescinded")
+            self.emit("reservation.rescinded", number)
+
+    def reject(self, reservation: int, activity: str = "") -> None:
+        row = self.allow(self.reservations, reservation, "pending")
+        self.need("activity", not activity or activity in self.activities)
+        self.stir(row.worker)
+        if activity:
+            self.place(row.worker, activity)
+        self.end_offer(reservation, "reject", "rejected")
+
+    def end_offer(self, reservation: int, cause: str, status: str) -> None:
+        """End an offer without acceptance; the last one of its task gives it back."""
+        row = self.reservations[reservation]
+        self.turn("reservation", reservation, cause, status)
+        self.emit(f"reservation.{status}", reservation)
+        self._remember_refusal(row)
+        if not self.held(row.task, "pending"):
+            self._return(row.task)
+
+    def _remember_refusal(self, reservation: ModelReservation) -> None:
+        queue = reservation.queue
+        if self.ask("refusal_scope", queue) == "none":
+            return
+        refusals = self.tasks[reservation.task].refusals
+        refusal = refusals.setdefault(reservation.worker, ModelRefusal())
+        refusal.count += 1
+        if refusal.count < self.policy("refusal_limit", queue):
+            self.decided["branch", "refused too seldom"] += 1
+            return
+        seconds = self.ask("refusal_seconds", queue)
+        refusal.passed_over = True
+        refusal.until = self.now + seconds * SECOND if seconds else 0
+
+    def forget_refusals(self, task: int) -> bool:
+        """Drop the refusals that counted until now; say whether there were any."""
+        row = self.tasks[task]
+        left = {
+            worker: refusal
+            for worker, refusal in row.refusals.items()
+            if not 0 < refusal.until <= self.now
+        }
+        over = len(row.refusals) > len(left)
+        self.decided["branch", "refusal over"] += over
+        row.refusals = left
+        return over
+
+    def _return(self, task: int) -> None:
+        """Let a reserved task wait again, where it was unless its time there is over."""
+        row = self.tasks[task]
+        self.turn("task", task, "unoffered", "pending")
+        self.forget_refusals(task)
+        if row.assignments >= self.assignments_max:
+            self.cancel(task, "overrun", "Max assignment count exceeded")
+        elif row.step[0] == ROUTE and row.routes[row.route].kind == "worker":
+            self.take_link(task, row.route + 1)
+        elif row.step[0] == ANEW:
+            self.begin_or_exhaust(task)
+        elif 0 < row.step_deadline <= self.now:
+            self.leave_step(task)
+
+    # Missed offers, and what workers do
+
+    def expire_offer(self, reservation: int) -> None:
+        self.end_offer(reservation, "expire", "timeout")
+        row = self.reservations[reservation]
+        worker, away = self.workers[row.worker], self.workspace.timeout_activity
+        worker.missed += 1
+        self.emit("worker.missed-offer", row.worker)
+        policy = self.ask("missed_offer", row.queue)
+        if policy == "soft_away" and worker.activity != away:
+            back = worker.away_from or worker.activity
+            self.place(row.worker, away)
+            worker.away_from = back
+        if policy == "offline":
+            self.place(row.worker, away)
+        limit = self.policy("missed_offer_limit", row.queue)
+        if policy == "away_after" and worker.missed >= limit:
+            worker.missed = 0
+            self.place(row.worker, away)
+        elif policy == "away_after":
+            self.decided["branch", "missed too few"] += 1
+
+    def place(self, worker: int, activity: str) -> None:
+        """Let a worker do something else; the clock of the available runs through."""
+        row = self.workers[worker]
+        away, row.away_from = row.away_from, ""
+        if row.activity == activity:
+            if away:
+                self.emit("worker.updated", worker)
+            return
+        row.activity = activity
+        if not self.activities[activity]:
+            row.available_since = 0
+        else:
+            row.available_since = row.available_since or self.now
+        self.emit("worker.activity.update", worker)
+
+    def stir(self, worker: int) -> None:
+        """A sign of life: whoever was put away for missing an offer comes back."""
+        back = self.workers[worker].away_from
+        if back:
+            self.decided["branch", "came back"] += 1
+            self.place(worker, back)

@@ -1,0 +1,267 @@
+"""The oracle's configuration: workspace, activities, channels, queues, workflows, workers."""
+
+import json
+from typing import Any
+
+from tests.model_offers import Offers
+from tests.model_rows import (
+    FINISHED,
+    HELD,
+    NUMBERS,
+    POLICIES,
+    WORDS,
+    ModelQueue,
+    ModelWorker,
+    ModelWorkflow,
+    Plan,
+    Refused,
+)
+
+
+class Setup(Offers):
+    """Commands that change who and what there is."""
+
+    # Workspace, activities, channels
+
+    def update_workspace(
+        self,
+        semantics: str | None = None,
+        policies: dict[str, Any] | None = None,
+        prefers: str | None = None,
+        timeout_activity: str | None = None,
+    ) -> None:
+        self._check_policies(policies or {}, queue=False)
+        known = (None, *self.activities)
+        self.need("timeout_activity", timeout_activity in known)
+        row = self.workspace
+        row.semantics = semantics or row.semantics
+        row.policies = row.policies if policies is None else policies
+        row.prefers = prefers or row.prefers
+        row.timeout_activity = timeout_activity or row.timeout_activity
+
+    def _check_policies(self, policies: dict[str, Any], *, queue: bool) -> None:
+        for name, value in policies.items():
+            self.need(name, name in POLICIES)
+            self.need(name, POLICIES[name][2] or not queue)
+            if name in WORDS:
+                self.need(name, value in WORDS[name])
+            else:
+                least, most = NUMBERS[name]
+                self.need(name, least <= value <= most)
+
+    def create_activity(self, name: str, available: bool) -> None:
+        self._refuse_taken(name in self.activities)
+        self.activities[name] = available
+
+    def delete_activity(self, name: str) -> None:
+        if name not in self.activities:
+            raise Refused("not_found")
+        workspace = self.workspace
+        used = {workspace.default_activity, workspace.timeout_activity}
+        for row in self.workers:
+            used |= set() if row.gone else {row.activity, row.away_from}
+        self.hold("activity", name not in used)
+        del self.activities[name]
+
+    def update_task_channel(self, channel: str, optimized: bool) -> None:
+        self.channels[channel] = optimized
+
+    def _refuse_taken(self, taken: bool) -> None:
+        if taken:
+            raise Refused("already_exists")
+
+    # Queues
+
+    def create_queue(
+        self,
+        expression: str,
+        fan_out: int = 1,
+        order: str = "FIFO",
+        policies: dict[str, Any] | None = None,
+    ) -> None:
+        self._check_queue(expression, fan_out, policies or {})
+        self.queues.append(ModelQueue(expression, fan_out, order, policies or {}))
+
+    def update_queue(
+        self,
+        queue: int,
+        expression: str | None = None,
+        fan_out: int | None = None,
+        order: str | None = None,
+        policies: dict[str, Any] | None = None,
+    ) -> None:
+        row = self.find(self.queues, queue)
+        self._check_queue(expression or "", fan_out or 0, policies or {})
+        row.expression = row.expression if expression is None else expression
+        row.fan_out = row.fan_out if fan_out is None else fan_out
+        row.order = order or row.order
+        row.policies = row.policies if policies is None else policies
+
+    def _check_queue(
+        self, expression: str, fan_out: int, policies: dict[str, Any]
+    ) -> None:
+        self.need("expression", self.readable(expression))
+        self.need("max_reserved_workers", 0 <= fan_out <= 50)
+        self._check_policies(policies, queue=True)
+
+    def delete_queue(self, queue: int) -> None:
+        row = self.find(self.queues, queue)
+        named: set[int] = set()
+        for workflow in self.workflows:
+            if not workflow.gone:
+                named |= workflow.revisions[-1].queues()
+        for task in self._open_tasks():
+            named |= {task.queue}
+            named |= self.plan(task).queues() if task.workflow >= 0 else set()
+        self.hold("queue", queue not in named)
+        row.gone = True
+
+    def _open_tasks(self) -> list[Any]:
+        return [
+            row for row in self.tasks if row.status not in FINISHED and not row.gone
+        ]
+
+    # Workflows
+
+    def create_workflow(
+        self,
+        filters: list[dict[str, Any]],
+        default: dict[str, Any] | None,
+        reservation_timeout: int,
+        on_exhausted: str | int | None = None,
+    ) -> None:
+        plan = Plan(filters, default, on_exhausted)
+        self._check_plan(plan)
+        self.workflows.append(
+            ModelWorkflow([plan], reservation_timeout, next(self.sequence))
+        )
+
+    def update_workflow(
+        self,
+        workflow: int,
+        filters: list[dict[str, Any]],
+        default: dict[str, Any] | None,
+        reservation_timeout: int,
+        on_exhausted: str | int | None = None,
+        re_evaluate: bool = False,
+    ) -> None:
+        """Who waits stays in the revision it entered, unless asked to move."""
+        row = self.find(self.workflows, workflow)
+        plan = Plan(filters, default, on_exhausted)
+        self._check_plan(plan)
+        row.reservation_timeout = reservation_timeout
+        if plan != row.revisions[-1]:
+            row.revisions.append(plan)
+        if re_evaluate:
+            row.re_evaluate = self.now + 10_000 if self.outdated(workflow) else 0
+
+    def _check_plan(self, plan: Plan) -> None:
+        for queue in plan.queues():
+            known = 0 <= queue < len(self.queues) and not self.queues[queue].gone
+            self.need("queue", known)
+        ends = [plan.on_exhausted, *(row.get("on_exhausted") for row in plan.filters)]
+        self.need("on_exhausted", bool(plan.default) or "default" not in ends)
+
+    def delete_workflow(self, workflow: int) -> None:
+        row = self.find(self.workflows, workflow)
+        for task in self._open_tasks():
+            self.hold("workflow", task.workflow != workflow)
+        row.gone, row.re_evaluate = True, 0
+
+    def outdated(self, workflow: int) -> list[int]:
+        """Return the tasks that a re-evaluation still has to take up."""
+        current = self.workflows[workflow].current
+        return [
+            number
+            for number, row in enumerate(self.tasks)
+            if row.workflow == workflow
+            and row.revision != current
+            and row.status not in FINISHED
+            and not row.gone
+        ]
+
+    # Workers
+
+    def create_worker(self, activity: str, attributes: str) -> None:
+        self.need("activity", not activity or activity in self.activities)
+        activity = activity or self.workspace.default_activity
+        name = f"worker {len(self.workers)}"
+        self._refuse_taken(name in [row.name for row in self.workers if not row.gone])
+        self.workers.append(
+            ModelWorker(
+                name=name,
+                attributes=attributes,
+                activity=activity,
+                available_since=self.now if self.activities[activity] else 0,
+                capacity=dict.fromkeys(self.channels, 1),
+            )
+        )
+        self.emit("worker.created", len(self.workers) - 1)
+
+    def update_worker(
+        self,
+        worker: int,
+        activity: str | None = None,
+        attributes: str | None = None,
+        name: str | None = None,
+        reject: bool = False,
+    ) -> None:
+        row = self.find(self.workers, worker)
+        others = [
+            other for other in self.workers if other is not row and not other.gone
+        ]
+        self._refuse_taken(name in [other.name for other in others])
+        self.need("activity", activity is None or activity in self.activities)
+        # Offers are taken back only from somebody who leaves.
+        leaves = activity is not None and not self.activities[activity]
+        self.need("reject", leaves or not reject)
+        if name is not None:
+            row.name = name
+            self.emit("worker.updated", worker)
+        if attributes is not None and json.loads(attributes) != json.loads(
+            row.attributes
+        ):
+            row.attributes = attributes
+            self.emit("worker.attributes.update", worker)
+        if activity is None:
+            self.stir(worker)
+        else:
+            self.place(worker, activity)
+        if reject:
+            self._take_back(worker)
+
+    def _take_back(self, worker: int) -> None:
+        """Reject what the worker has now; what comes of that may be offered again."""
+        offers = [
+            number
+            for number, row in enumerate(self.reservations)
+            if (row.worker, row.status) == (worker, "pending") and not row.gone
+        ]
+        for number in offers:
+            self.end_offer(number, "reject", "rejected")
+
+    def delete_worker(self, worker: int) -> None:
+        row = self.find(self.workers, worker)
+        held = [
+            other
+            for other in self.reservations
+            if other.worker == worker and other.status in HELD and not other.gone
+        ]
+        self.hold("worker", not held)
+        row.gone = True
+        self.emit("worker.deleted", worker)
+
+    def update_channel(
+        self,
+        worker: int,
+        channel: str,
+        capacity: int | None = None,
+        available: bool | None = None,
+    ) -> None:
+        row = self.find(self.workers, worker)
+        self.need("channel", channel in self.channels)
+        self.need("capacity", capacity is None or 0 <= capacity <= 50)
+        if capacity is not None:
+            row.capacity[channel] = capacity
+        if available is not None:
+            row.closed = row.closed - {channel} if available else row.closed | {channel}

@@ -1,0 +1,67 @@
+"""Bugs planted in a copy of the engine: each patch in tests/bugs is one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src/flexcore"
+PATCHES = sorted((ROOT / "tests/bugs").glob("*.patch"))
+
+
+def copied(folder: Path) -> Path:
+    """Make a folder with what the engine needs of the package: sources and matcher."""
+    (folder / "flexcore").mkdir()
+    for layer in ("domain", "engine", "store"):
+        shutil.copytree(
+            PACKAGE / layer,
+            folder / "flexcore" / layer,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    for path in (PACKAGE / "__init__.py", *PACKAGE.glob("_routing.*.so")):
+        shutil.copy(path, folder / "flexcore")
+    return folder
+
+
+def plant(patch: Path, copy: Path) -> None:
+    """Apply a unified diff; every hunk has to fit in exactly one place."""
+    target, hunks = "", []
+    for line in patch.read_text().splitlines(keepends=True):
+        if line.startswith("+++ b/src/"):
+            target = line.removeprefix("+++ b/src/").strip()
+        elif line.startswith("@@"):
+            hunks.append((target, [], []))
+        elif hunks:
+            _, before, after = hunks[-1]
+            before += [line[1:]] * (line[0] in " -")
+            after += [line[1:]] * (line[0] in " +")
+    assert hunks, f"{patch.name} is no patch"
+    for name, before, after in hunks:
+        text, old = (copy / name).read_text(), "".join(before)
+        assert text.count(old) == 1, (
+            f"{patch.name} no longer applies: these lines are {text.count(old)} "
+            f"times in {name}; bring the patch up to date\n{old}"
+        )
+        (copy / name).write_text(text.replace(old, "".join(after)))
+
+
+def run(
+    copy: Path, module: str, *arguments: str, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a module of the tests against the copy."""
+    return subprocess.run(  # noqa: S603  # our own module, with our arguments
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(copy),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )

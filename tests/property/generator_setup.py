@@ -1,0 +1,271 @@
+"""The part of the generator that changes who and what there is."""
+
+import json
+import random
+from typing import Any
+
+from tests.model import Model
+from tests.property import choices
+from tests.property.choices import NOTHING
+
+Step = tuple[str, dict[str, Any]]
+
+
+class SetupActors:
+    """Each method is an actor: it returns a step, or None when it has nothing to do."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.pick = self.rng.choice
+        self.breaks = 1
+
+    def chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def alive(self, rows: list[Any]) -> int:
+        """One of those that are there, seldom one that is not."""
+        if self.chance(0.04):
+            return self.pick([*range(len(rows)), NOTHING])
+        there = [n for n, row in enumerate(rows) if not row.gone]
+        return self.pick(there or [NOTHING])
+
+    # Policies
+
+    def policies(self, *, queue: bool = False) -> dict[str, Any]:
+        """Up to four policies."""
+        if self.chance(0.02):
+            return dict(self.pick(choices.BAD_POLICIES))
+        names = choices.OF_QUEUES if queue else tuple(choices.POLICIES)
+        if self.chance(0.02):
+            names = tuple(choices.POLICIES)
+        chosen = {self.pick(names) for _ in range(self.pick((0, 1, 2, 3, 4)))}
+        if self.chance(0.3):
+            chosen |= {
+                "refusal_scope",
+                self.pick(("missed_offer", "missed_offer", "auto_complete")),
+            }
+        return {name: self.pick(choices.POLICIES[name]) for name in sorted(chosen)}
+
+    def update_workspace(self, _model: Model) -> Step:
+        arguments: dict[str, Any] = {}
+        if self.chance(0.3):
+            arguments["semantics"] = self.pick(("strict", "compat"))
+        if self.chance(0.7):
+            arguments["policies"] = self.policies()
+        if self.chance(0.2):
+            arguments["prefers"] = self.pick(("FIFO", "LIFO"))
+        if self.chance(0.1):
+            away = self.pick(("Offline", "Unavailable", "Lunch"))
+            arguments["timeout_activity"] = away
+        return "update_workspace", arguments
+
+    # Activities, channels
+
+    def create_activity(self, model: Model) -> Step | None:
+        if len(model.activities) > 6:
+            return None
+        name = self.pick(sorted(model.activities))
+        if not self.chance(0.2):
+            # Never a name again, or it would mean two activities on a tape.
+            self.breaks += 1
+            name = f"Break {self.breaks}"
+        return "create_activity", {"name": name, "available": self.chance(0.5)}
+
+    def delete_activity(self, model: Model) -> Step:
+        names = [name for name in model.activities if name != "Available"]
+        return "delete_activity", {"name": self.pick([*names, "Coaching", "Lunch"])}
+
+    def update_task_channel(self, model: Model) -> Step:
+        channel = self.pick(("default", "chat"))
+        return "update_task_channel", {
+            "channel": channel,
+            "optimized": not model.channels[channel],
+        }
+
+    # Queues
+
+    def queue_fields(self) -> dict[str, Any]:
+        return {
+            "expression": self.pick(choices.QUEUES[:-1]),
+            "fan_out": self.pick((1, 1, 2, 2, 3, 0)),
+            "order": self.pick(("FIFO", "FIFO", "LIFO")),
+            "policies": self.policies(queue=True) if self.chance(0.5) else {},
+        }
+
+    def create_queue(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.queues) > 5:
+            return None
+        return "create_queue", self.queue_fields()
+
+    def update_queue(self, model: Model) -> Step:
+        fields = self.queue_fields()
+        fields["expression"] = self.pick(choices.QUEUES)
+        chosen = self.rng.sample(sorted(fields), self.pick((1, 1, 2, 4)))
+        arguments = {"queue": self.alive(model.queues)}
+        arguments |= {name: fields[name] for name in chosen}
+        if self.chance(0.05):
+            arguments |= self.pick(({"expression": "level >="}, {"fan_out": 51}))
+        return "update_queue", arguments
+
+    def delete_queue(self, model: Model) -> Step:
+        return "delete_queue", {"queue": self.alive(model.queues)}
+
+    # Workflows
+
+    def workflow_fields(self, queues: list[int]) -> dict[str, Any]:
+        filters = [
+            {
+                "expression": self.pick(choices.FILTERS),
+                "targets": self._targets(queues),
+                "on_exhausted": self._exhaustion(queues) if self.chance(0.2) else None,
+            }
+            for _ in range(self.rng.randint(0, 3))
+        ]
+        if self.chance(0.1):
+            # A way out that few documents have: skipped, and nothing else fits.
+            target = {"queue": self.pick(queues), "skip_if": self.pick(choices.SKIPS)}
+            filters[-1:] = [{"expression": None, "targets": [target]}]
+        default = self._default(queues) if self.chance(0.6) else None
+        return {
+            "filters": filters,
+            "default": default,
+            "on_exhausted": self._exhaustion(queues) if self.chance(0.2) else None,
+            "reservation_timeout": self.pick(choices.SECONDS),
+        }
+
+    def _exhaustion(self, queues: list[int]) -> str | int:
+        return self.pick(("cancel", "default", "repeat", *[self.pick(queues)] * 2))
+
+    def _default(self, queues: list[int]) -> dict[str, Any]:
+        default: dict[str, Any] = {"queue": self.pick(queues)}
+        if self.chance(0.3):
+            default["priority"] = self.rng.randrange(3)
+        if self.chance(0.1):
+            default["expression"] = self.pick(choices.PAIRS)
+        return default
+
+    def _targets(self, queues: list[int]) -> list[dict[str, Any]]:
+        targets: list[dict[str, Any]] = []
+        for number in range(self.rng.randint(1, 3)):
+            inherits = number and self.chance(0.4)
+            target: dict[str, Any] = {"queue": None if inherits else self.pick(queues)}
+            if self.chance(0.8):
+                target["timeout"] = self.pick(choices.SECONDS)
+            if self.chance(0.3):
+                target["priority"] = self.rng.randrange(4)
+            if self.chance(0.25):
+                target["expression"] = self.pick(choices.PAIRS)
+            if self.chance(0.25):
+                target["order_by"] = self.pick(choices.ORDERS)
+            if self.chance(0.3):
+                target["skip_if"] = self.pick(choices.SKIPS)
+            if self.chance(0.2):
+                target["known"] = self.pick(choices.KNOWN)
+            targets.append(target)
+        return targets
+
+    def _queues(self, model: Model) -> list[int]:
+        if self.chance(0.05):
+            return [*range(len(model.queues)), NOTHING]
+        return [n for n, row in enumerate(model.queues) if not row.gone] or [NOTHING]
+
+    def create_workflow(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.workflows) > 4:
+            return None
+        return "create_workflow", self.workflow_fields(self._queues(model))
+
+    def update_workflow(self, model: Model) -> Step:
+        fields = self.workflow_fields(self._queues(model))
+        workflow = self.alive(model.workflows)
+        # Two workflows that are due at the same time go by their sids, which are random.
+        busy = any(row.re_evaluate for row in model.workflows)
+        if self.chance(0.6) and not busy:
+            fields["re_evaluate"] = True
+        if self.chance(0.2) and workflow < len(model.workflows):
+            plan = model.workflows[workflow].revisions[-1]
+            fields |= {"filters": plan.filters, "default": plan.default}
+            fields["on_exhausted"] = plan.on_exhausted
+        return "update_workflow", {"workflow": workflow, **fields}
+
+    def delete_workflow(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.workflows) < 2:
+            return None
+        return "delete_workflow", {"workflow": self.alive(model.workflows)}
+
+    # Workers
+
+    def worker(self, model: Model) -> int:
+        return self.alive(model.workers)
+
+    def create_worker(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.workers) > 4:
+            return None
+        activity = self.pick(
+            ("Available", "Available", "Available", *choices.ACTIVITIES)
+        )
+        return "create_worker", {
+            "activity": "Lunch" if self.chance(0.1) else activity,
+            "attributes": self.pick(choices.WORKERS),
+        }
+
+    def change_activity(self, model: Model) -> Step:
+        activity = self.pick(("Available", "Available", *model.activities, "Lunch"))
+        arguments = {"worker": self.worker(model), "activity": activity}
+        if self.chance(0.4):
+            arguments["reject"] = True
+        return "update_worker", arguments
+
+    def change_worker(self, model: Model) -> Step:
+        away = [n for n, row in enumerate(model.workers) if row.away_from]
+        worker = self.pick(away) if away and self.chance(0.7) else self.worker(model)
+        arguments: dict[str, Any] = {"worker": worker}
+        if self.chance(0.6):
+            arguments["attributes"] = self.pick(choices.WORKERS)
+        if self.chance(0.4):
+            missing = [
+                json.loads(row.attributes)["agent"]
+                for row in model.tasks
+                if row.status == "pending" and not row.gone and model.wanted(row) == -1
+                if "agent" in row.attributes
+            ]
+            asked = [name for name in missing if str(name).startswith("worker")]
+            number = self.rng.randrange(6)
+            arguments["name"] = self.pick(asked or [f"worker {number}"])
+        if self.chance(0.1):
+            arguments["reject"] = True
+        return "update_worker", arguments
+
+    def bring_back(self, model: Model) -> Step | None:
+        away = [
+            number
+            for number, row in enumerate(model.workers)
+            if not row.gone and not model.activities[row.activity]
+        ]
+        if not away:
+            return None
+        return "update_worker", {"worker": self.pick(away), "activity": "Available"}
+
+    def update_channel(self, model: Model) -> Step:
+        channel = self.pick(choices.CHANNELS)
+        arguments: dict[str, Any] = {
+            "worker": self.worker(model),
+            "channel": "pigeon" if self.chance(0.05) else channel,
+        }
+        if self.chance(0.7):
+            arguments["capacity"] = self.pick((0, 1, 2, 2, 3, 51))
+        else:
+            arguments["available"] = self.chance(0.6)
+        return "update_channel", arguments
+
+    def delete_worker(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.workers) < 2:
+            return None
+        named = [
+            link.number
+            for task in model.tasks
+            if task.status in ("pending", "reserved")
+            for link in task.routes[task.route + 1 :]
+            if link.kind == "worker" and not model.workers[link.number].gone
+        ]
+        worker = self.pick(named) if named and self.chance(0.8) else self.worker(model)
+        return "delete_worker", {"worker": worker}
