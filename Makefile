@@ -72,7 +72,7 @@ power: N = 300
 power: setup  ## cut the power N times and check what the disk kept (N=300)
 	@$(BIN)/python -m tests.simulation.power --images $(N)
 
-sim: setup  ## simulate an hour of work and check it (SEED=1 SEEDS=1, or DAY=1)
+sim: setup  ## simulate an hour of work and check it (SEED=n SEEDS=1, or DAY=1)
 	@$(BIN)/python -m tests.simulation.work $(if $(SEED),--seed $(SEED)) \
 	  --seeds $(or $(SEEDS),1) $(if $(DAY),--day)
 

@@ -49,15 +49,15 @@ def matched_seconds(path: Path) -> float:
     """Make recorded calls again; return what those of the cycles take."""
     calls: list[RouterCall] = pickle.loads(path.read_bytes())  # noqa: S301 it is ours
     router = Router()
-    bound = [(getattr(router, name), arguments) for name, arguments in calls]
-    names = [name for name, _ in calls]
+    bound = [(getattr(router, name), *arguments) for name, *arguments in calls]
+    names = [name for name, *_ in calls]
     prepared = max(i for i, name in enumerate(names) if name in PREPARING) + 1
-    for method, arguments in bound[:prepared]:
-        method(*arguments)
+    for method, arguments, named in bound[:prepared]:
+        method(*arguments, **named)
 
     def cycles() -> None:
-        for method, arguments in bound[prepared:]:
-            method(*arguments)
+        for method, arguments, named in bound[prepared:]:
+            method(*arguments, **named)
 
     return timed(cycles)[0]
 

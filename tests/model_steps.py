@@ -210,13 +210,12 @@ class Steps(World):
             row.step_deadline = self.now + (link.wait or ROUTE_WAIT) * SECOND
 
     def _to_queue(self, task: int, link: Link) -> None:
-        """Wait in a queue, as long as the link says, in the last one for good."""
+        """Wait in a queue, as long as the link says."""
         row = self.tasks[task]
         self.move(task, link.number)
         self.emit("task.routed", task)
-        wait = link.wait if row.route + 1 < len(row.routes) else 0
         row.step_start = self.now
-        row.step_deadline = self.now + wait * SECOND if wait else 0
+        row.step_deadline = self.now + link.wait * SECOND if link.wait else 0
         self.emit("task-queue.entered", task)
 
     def _to_workflow(self, task: int, link: Link) -> None:

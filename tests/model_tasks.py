@@ -64,6 +64,9 @@ class Tasks(Setup):
             known = 0 <= link.number < len(rows) and not rows[link.number].gone
             last = place + 1 == len(routes)
             self.need("routes", known and (link.kind != "workflow" or last))
+            waits = link.kind != "workflow" and not link.ignore_capacity
+            self.need("wait", waits or not link.wait)
+            self.need("at once", link.kind == "worker" or not link.ignore_capacity)
 
     def _workflow(self, workflow: int, *, routed: bool) -> int:
         """Return the workflow named, or the only one; a routed task may have none."""

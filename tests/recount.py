@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from flexcore.domain.buckets import MEASURES, Cell
 from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import Reservation, Row, Task, Worker
 
@@ -204,3 +205,22 @@ class Recount:
             )
             total += len(workers) * (last - first)
         return total
+
+
+def values(cell: Cell) -> dict[str, Any]:
+    """Return counts as they are, and durations by count, total, least and greatest."""
+    durations = {
+        name: (each.count, each.total, each.least, each.greatest)
+        for name, each in cell.durations.items()
+    }
+    return cell.counts | durations
+
+
+def recounted(found: dict[str, list[int]]) -> dict[str, Any]:
+    """Return what a recount found in the form of `values`."""
+    return {
+        name: (len(each), sum(each), each[0], each[-1])
+        if name in MEASURES
+        else sum(each)
+        for name, each in found.items()
+    }

@@ -45,6 +45,7 @@ cdef struct Front:
     int32_t open            # the only class of the lane, if it is for anybody, or -1
     int32_t free            # workers lined up, in all lines
     int32_t order           # of a lane with one line, which is in Lanes.heaps, or -1
+    int32_t choosy          # there is another lane, or something that is not for anybody
 
 
 cdef struct IdleEntry:
@@ -116,6 +117,7 @@ cdef class Lanes:
     cdef int32_t find(self, int32_t queue, int32_t channel, int32_t spec) noexcept
     cdef int32_t open(self, int32_t queue, int32_t channel, int32_t spec) except -1
     cdef int close(self, int32_t number) except -1
+    cdef void note_choosy(self, int32_t number) noexcept
     cdef int relay(self, int32_t number) except -1
     cdef vector[IdleEntry] *heap_of(self, int32_t number, int32_t line) noexcept
     cdef int32_t line_of(self, Lane *lane, int32_t worker) except -1
@@ -175,6 +177,8 @@ cdef class Roster:
     cdef int turn_back(self, int32_t worker) except -1
     cdef int count(self, int32_t worker, int32_t queue, int32_t step) except -1
     cdef int count_all(self, int32_t worker, int32_t step) except -1
+    cdef void aim(self, int32_t worker) noexcept
+    cdef int aim_all(self) except -1
     cdef int enroll(self, int32_t queue, bint joins) except -1
     cdef int relay(self, int32_t queue) except -1
     cdef int shift(self, int32_t worker, int32_t profile) except -1
@@ -226,6 +230,7 @@ cdef class Classes:
     cdef void front_of(self, int32_t number, Front *front) noexcept
     cdef void refront(self, int32_t number) noexcept
     cdef int head_changed(self, int32_t number) except -1
+    cdef void only_head_changed(self, Lane *lane, TaskClass *tasks) noexcept
     cdef int reheap(self, int32_t number) except -1
     cdef int32_t first_for(
         self, int32_t worker, int32_t channel, Front *bound
@@ -264,6 +269,7 @@ cdef class Backlog:
         self, int32_t number, int64_t priority, int64_t start, int64_t sequence
     ) except -1
     cdef int remove(self, int32_t task) except -1
+    cdef int remove_from(self, int32_t number, int32_t position) except -1
     cdef int change(self, int32_t task, int64_t priority) except -1
     cdef int describe(self, int32_t task, dict attributes) except -1
     cdef int rekey(self, int32_t slot, bint lifo) except -1
@@ -313,6 +319,7 @@ cdef class Decisions:
     cdef vector[int32_t] aside          # workers whose entries were taken off a line
 
     cdef Py_ssize_t decide(self, int64_t now, Py_ssize_t limit) except -1
+    cdef bint decide_alone(self, int64_t now) except -1
     cdef int line_up(self, bint marking) except -1
     cdef int32_t next_class(self) except -2
     cdef int32_t best_for(self, int32_t worker, Front *bound) except -2

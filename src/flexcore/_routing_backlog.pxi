@@ -24,9 +24,11 @@ cdef class Backlog:
         cdef Lane *lane = self.lanes.lanes[tasks.lane]
         cdef Queue *queue = &self.lanes.queues[lane.queue]
         cdef int32_t task = self.slots.acquire()
-        cdef TaskEntry entry = TaskEntry(~priority, start, sequence, task, 0)
+        cdef TaskEntry entry = TaskEntry(
+            ~priority, start, sequence, task, self.slots.generations[task]
+        )
         if queue.lifo:
-            entry = TaskEntry(0, ~start, ~sequence, task, 0)
+            entry = TaskEntry(0, ~start, ~sequence, task, entry.tag)
         if task >= <int32_t> self.class_of.size():
             self.class_of.push_back(-1)
             self.priorities.push_back(0)
@@ -46,12 +48,16 @@ cdef class Backlog:
 
     cdef int remove(self, int32_t task) except -1:
         """Take a task out; its class goes with the last one."""
-        cdef int32_t number = self.class_of[task]
+        return self.remove_from(self.class_of[task], self.positions[task])
+
+    cdef int remove_from(self, int32_t number, int32_t position) except -1:
+        """The same where its place is known."""
         cdef TaskClass *tasks = self.classes.rows[number]
         cdef Lane *lane = self.lanes.lanes[tasks.lane]
-        cdef bint first = self.positions[task] == 0
-        task_drop(tasks.heap, self.positions, task)
-        self.slots.release(task)
+        cdef bint first = position == 0
+        cdef int32_t task = tasks.heap[position].slot
+        self.slots.release_known(task, tasks.heap[position].tag)
+        task_drop_at(tasks.heap, self.positions, position)
         if task < <int32_t> len(self.attributes):
             self.attributes[task] = None
         self.lanes.queues[lane.queue].waiting -= 1
@@ -213,6 +219,6 @@ cdef class Backlog:
             pop_heap(self.ready.begin(), self.ready.end(), &follows)
             self.ready.back().head = front[0]
             push_heap(self.ready.begin(), self.ready.end(), &follows)
-        front[0] = Front(INT64_MIN, INT64_MIN, INT64_MIN, NEVER, -1, -1, 0, -1)
+        front[0] = Front(INT64_MIN, INT64_MIN, INT64_MIN, NEVER, -1, -1, 0, -1, 0)
         return -1
 

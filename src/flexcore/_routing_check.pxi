@@ -194,6 +194,8 @@ cdef int check_tasks(Router router) except -1:
             f"its class has it not: {where}",
         )
         entry = tasks.heap[backlog.positions[task]]
+        current = entry.tag == backlog.slots.generations[task]
+        ensure(current, f"its entry is of another generation: {where}")
         lane = router.lanes.lanes[tasks.lane]
         lifo = router.lanes.queues[lane.queue].lifo
         rank = 0 if lifo else ~backlog.priorities[task]
@@ -354,11 +356,11 @@ cdef int check_profiles(Router router) except -1:
         number = router.workers.rows[worker].profile
         profile = profiles.rows[number]
         counts[number] = counts.get(number, 0) + 1
-        for path in range(<int32_t> profile.row.size()):
+        for path in range(path_count(profile)):
             value = profiles.read(path, router.workers.attributes[worker])
             profiles.values.release(value)
             ensure(
-                value == profile.row.at(path),
+                value == values_of(profile)[path],
                 f"worker slot {worker} has another value of {profiles.paths[path]}",
             )
     for number in range(<int32_t> profiles.rows.size()):
@@ -407,20 +409,20 @@ cdef int check_programs(Router router) except -1:
 cdef int check_profile(Profiles profiles, int32_t number, dict references) except -1:
     cdef int32_t queue, value
     cdef Profile *profile = profiles.rows[number]
-    cdef vector[int32_t] row = dereference(profile.row)
+    cdef vector[int32_t] row
+    row.assign(values_of(profile), values_of(profile) + path_count(profile))
     ensure(<Py_ssize_t> row.size() == len(profiles.paths), "a profile lacks paths")
     for queue in range(<int32_t> len(profiles.programs)):
         ensure(
             is_in_queue(profile, queue) == profiles.evaluate(queue, profile),
             f"queue slot {queue}: the remembered answer is wrong",
         )
-    known = range(64 * <int32_t> profile.bits.size())
-    queues = [queue for queue in known if is_in_queue(profile, queue)]
-    ensure(queues == list(profile.queues), "queues and bits of a profile differ")
+    queues = list(profile.queues)
+    ensure(queues == sorted(set(queues)), "the queues of a profile are out of order")
     for value in row:
         references[value] = references.get(value, 0) + 1
     ensure(
-        profiles.by_row.count(row) == 1 and profiles.by_row[row] == number,
+        profiles.by_row[dereference(profile.row)] == number,
         "a profile is not found by its values",
     )
     return 0

@@ -108,7 +108,7 @@ cdef class Classes:
 
     cdef inline bint accepts(self, Lane *lane, TaskEntry *head, int32_t worker) except -1:
         """Say whether a member with room suits the tasks of a class."""
-        if head.kind == -1:
+        if head.tag == -1:
             return True
         return self.accepts_class(lane, head.slot, worker)
 
@@ -143,13 +143,14 @@ cdef class Classes:
         """Follow a change of the first task of a lane."""
         cdef Lane *lane = self.lanes.lanes[number]
         cdef Front *front = &self.lanes.fronts[number]
+        front.open = -1
         if lane.heads.empty():
             front.tier = NEVER
-            return
-        self.front_of(lane.heads[0].slot, front)
-        front.open = -1
-        if lane.heads.size() == 1 and lane.heads[0].slot == lane.plain:
-            front.open = lane.plain
+        else:
+            self.front_of(lane.heads[0].slot, front)
+            if lane.heads.size() == 1 and lane.heads[0].slot == lane.plain:
+                front.open = lane.plain
+        self.lanes.note_choosy(number)
 
     cdef int head_changed(self, int32_t number) except -1:
         """Follow a change of the first task of a class."""
@@ -158,12 +159,15 @@ cdef class Classes:
         cdef TaskEntry head
         if tasks.known == NOBODY:
             return 0
+        if tasks.listed and lane.heads.size() == 1 and not tasks.heap.empty():
+            self.only_head_changed(lane, tasks)
+            return 0
         if tasks.heap.empty():
             if tasks.listed:
                 task_drop(lane.heads, self.positions, number)
         else:
             head = tasks.heap[0]
-            head.slot, head.kind = number, self.kind_of[number]
+            head.slot, head.tag = number, self.kind_of[number]
             if not tasks.listed:
                 task_push(lane.heads, self.positions, head)
             else:
@@ -175,6 +179,15 @@ cdef class Classes:
         self.refront(tasks.lane)
         return 0
 
+    cdef inline void only_head_changed(self, Lane *lane, TaskClass *tasks) noexcept:
+        """The same in a lane that has no other class."""
+        cdef TaskEntry *head = lane.heads.data()
+        cdef TaskEntry *first = tasks.heap.data()
+        cdef Front *front = &self.lanes.fronts[tasks.lane]
+        head.rank = front.rank = first.rank
+        head.start = front.start = first.start
+        head.sequence = front.sequence = first.sequence
+
     cdef int reheap(self, int32_t number) except -1:
         """Follow a change of all first tasks of a lane."""
         cdef Lane *lane = self.lanes.lanes[number]
@@ -183,7 +196,7 @@ cdef class Classes:
             name = lane.heads[position].slot
             lane.heads[position] = self.rows[name].heap[0]
             lane.heads[position].slot = name
-            lane.heads[position].kind = self.kind_of[name]
+            lane.heads[position].tag = self.kind_of[name]
             task_sink(lane.heads, self.positions, position)
         self.refront(number)
         return 0
@@ -262,8 +275,8 @@ cdef class Classes:
             if tier == bound.tier and not is_before_bound(head, bound):
                 continue
             if (
-                spec.suits(facet, head.kind)
-                if head.kind >= 0
+                spec.suits(facet, head.tag)
+                if head.tag >= 0
                 else self.accepts(lane, head, worker)
             ):
                 best = head.slot

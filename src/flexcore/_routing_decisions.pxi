@@ -35,6 +35,9 @@ cdef class Decisions:
         self.offers.clear()
         if self.roster.fresh.empty() and self.backlog.ready.empty():
             return 0
+        if limit and self.roster.fresh.size() == 1 and self.backlog.ready.empty():
+            if self.decide_alone(now):
+                return self.offers.size()
         self.backlog.collect()
         while True:
             if self.roster.fresh.size() > FRESH_MAX:
@@ -46,13 +49,35 @@ cdef class Decisions:
             number = self.next_class()
             if number == -1:
                 break
-            if self.roster.fresh.size() == 1 and self.is_alone(number):
-                self.serve_alone(number, now)
-            elif not self.serve(number, now):
+            if not self.serve(number, now):
                 # For good: whoever an offer makes a candidate is fresh.
                 self.backlog.drop_first()
         self.line_up(limited)
         return self.offers.size()
+
+    cdef bint decide_alone(self, int64_t now) except -1:
+        """Offer something to the only one who is fresh: the usual case with a backlog.
+
+        True if they have no room left and nothing else is to be decided.
+        """
+        cdef Front bound = Front(
+            INT64_MIN, INT64_MIN, INT64_MIN, NEVER, -1, -1, 0, -1, 0
+        )
+        cdef int32_t worker = self.roster.fresh[0]
+        cdef int32_t number = self.best_for(worker, &bound)
+        cdef int32_t channel
+        if number == -1 or not self.is_alone(number):
+            return False
+        self.serve_alone(number, now)
+        if self.roster.fresh.size() > 1 or not self.backlog.ready.empty():
+            return False
+        for channel in range(self.workers.channels):
+            if self.workers.free(worker, channel):
+                if not self.workers.room(worker, channel).lined:
+                    return False
+        self.workers.rows[worker].fresh = False
+        self.roster.fresh.clear()
+        return True
 
     cdef int line_up(self, bint marking) except -1:
         """Line up all who are fresh; let their classes be looked at if `marking`."""
@@ -105,22 +130,29 @@ cdef class Decisions:
         self, int32_t worker, int32_t channel, Front *bound
     ) except -2:
         """The same on a channel they are free on."""
-        cdef Profile *profile = self.lanes.profiles.rows[
-            self.workers.rows[worker].profile
-        ]
+        cdef const int32_t *queue = self.workers.rows[worker].queues
+        cdef const int32_t *end = queue + self.workers.rows[worker].queue_count
         cdef const int32_t *lane_at = self.lanes.lane_at.data() + channel
         cdef const Front *fronts = self.lanes.fronts.data()
         cdef const Front *front
         cdef const Front *best = bound
-        cdef bint choosy = False
-        cdef int32_t queue, number
-        for queue in profile.queues:
-            number = lane_at[<Py_ssize_t> queue * self.workers.channels]
+        cdef Py_ssize_t channels = self.workers.channels
+        cdef int32_t choosy = False
+        cdef int32_t number
+        while queue < end:
+            number = lane_at[queue[0] * channels]
+            queue += 1
             if number == -1:
                 continue
             front = &fronts[number]
-            choosy |= (front.next != -1) | ((front.open == -1) & (front.tier != NEVER))
-            best = front if unforeseen(front_precedes(front[0], best[0])) else best
+            choosy |= front.choosy
+            # Most first tasks are of one priority, and then the start decides.
+            if (front.rank != best.rank) | (front.tier != best.tier) | (
+                front.start == best.start
+            ):
+                best = front if front_precedes(front[0], best[0]) else best
+            else:
+                best = front if unforeseen(front.start < best.start) else best
         if choosy:
             return self.classes.first_for(worker, channel, bound)
         if best == bound:
@@ -154,7 +186,7 @@ cdef class Decisions:
                 self.offers.push_back(offer)
             if queue.order == ROUND_ROBIN:
                 queue.cursor = self.picks.back().order
-            self.backlog.remove(task)
+            self.backlog.remove_from(number, 0)
             for place in range(<Py_ssize_t> self.picks.size()):
                 self.occupy(self.picks[place].worker, lane.channel, now)
         self.restore(lane_number)
@@ -174,18 +206,16 @@ cdef class Decisions:
         """Offer the first task of a class to the one who is fresh: the usual case."""
         cdef TaskClass *tasks = self.classes.rows[number]
         cdef int32_t task = tasks.heap[0].slot
+        cdef int64_t handle = (<int64_t> tasks.heap[0].tag << 32) | task
         cdef int32_t worker = self.roster.fresh[0]
         cdef int32_t channel = self.lanes.lanes[tasks.lane].channel
+        prefetch(&tasks.heap.back())
         self.offers.push_back(
             Offer(
-                self.backlog.slots.handle(task),
-                self.workers.slots.handle(worker),
-                0,
-                1,
-                worker,
+                handle, self.workers.slots.handle(worker), 0, 1, worker
             )
         )
-        self.backlog.remove(task)
+        self.backlog.remove_from(number, 0)
         return self.occupy(worker, channel, now)
 
     cdef int occupy(self, int32_t worker, int32_t channel, int64_t now) except -1:

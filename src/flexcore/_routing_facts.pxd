@@ -14,6 +14,7 @@ cdef class Slots:
 
     cdef int32_t acquire(self) except -1
     cdef int release(self, int32_t slot) except -1
+    cdef int release_known(self, int32_t slot, int32_t generation) except -1
     cdef int retire(self, int32_t slot) except -1
     cdef int recycle(self, int32_t slot) except -1
     cdef int64_t handle(self, int32_t slot) noexcept
@@ -42,7 +43,7 @@ cdef struct TaskEntry:
     int64_t start       # then low first; inverted where the last comes first
     int64_t sequence    # likewise; differs from task to task
     int32_t slot
-    int32_t kind        # in Lane.heads: of the class, or GUARDED
+    int32_t tag         # of a task its generation, of a class its kind or GUARDED
 
 
 @cython.final
@@ -71,11 +72,15 @@ cdef enum Kind:
     KIND_OPAQUE     # an object, or not a number: equal to nothing, itself included
 
 
+cdef union Number:
+    int64_t integer     # of KIND_INTEGER; of KIND_GREAT the sign, doubled if infinite
+    double real         # of KIND_REAL
+
+
 cdef struct Value:
     Kind kind
     int32_t references
-    int64_t integer     # of KIND_INTEGER; of KIND_GREAT the sign, doubled if infinite
-    double real
+    Number number
 
 
 @cython.final
@@ -178,9 +183,8 @@ cdef class Program:
 cdef cppclass Profile:
     """Workers of equal values in all that programs read, and their queues."""
 
-    const vector[int32_t] *row          # value by path; a key of Profiles.by_row
+    const string *row                   # value by path; a key of Profiles.by_row
     vector[int32_t] queues              # ascending
-    vector[uint64_t] bits               # the same, by queue
     int32_t workers                     # how many; the profile goes with the last one
 
 
@@ -197,7 +201,8 @@ cdef class Profiles:
     cdef vector[vector[int32_t]] readers    # by path: queues whose program reads it
     cdef vector[Profile*] rows          # by number; NULL if vacant
     cdef vector[int32_t] vacant
-    cdef cpp_map[vector[int32_t], int32_t] by_row   # values to number
+    # Values to number. A string keeps three of them without an allocation of its own.
+    cdef cpp_map[string, int32_t] by_row
     cdef vector[int32_t] stack          # of the deepest program
 
     cdef int reserve_stack(self, Py_ssize_t depth) except -1
@@ -229,6 +234,8 @@ cdef enum Order:
 cdef struct Worker:
     int64_t order           # breaks ties; differs from worker to worker
     int64_t available_since
+    const int32_t *queues   # of the profile, so that a step need not look there
+    int32_t queue_count
     int32_t profile
     int32_t activity
     bint available

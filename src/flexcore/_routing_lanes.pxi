@@ -74,15 +74,16 @@ cdef class Lanes:
         if self.vacant_lanes.empty():
             number = <int32_t> self.lanes.size()
             self.lanes.push_back(lane)
-            self.fronts.push_back(Front(0, 0, 0, NEVER, -1, -1, 0, -1))
+            self.fronts.push_back(Front(0, 0, 0, NEVER, -1, -1, 0, -1, 0))
             self.heaps.resize(number + 1)
         else:
             number = self.vacant_lanes.back()
             self.vacant_lanes.pop_back()
             self.lanes[number] = lane
         lane.queue, lane.channel, lane.spec, lane.plain = queue, channel, spec, -1
-        self.fronts[number] = Front(0, 0, 0, NEVER, self.lane_at[place], -1, 0, -1)
+        self.fronts[number] = Front(0, 0, 0, NEVER, self.lane_at[place], -1, 0, -1, 0)
         self.lane_at[place] = number
+        self.note_choosy(number)
         self.relay(number)
         for worker in range(<int32_t> self.workers.rows.size()):
             if self.workers.room(worker, channel).lined and self.belongs(worker, queue):
@@ -102,12 +103,18 @@ cdef class Lanes:
             while self.fronts[before].next != number:
                 before = self.fronts[before].next
             self.fronts[before].next = self.fronts[number].next
+            self.note_choosy(before)
         self.fronts[number].tier = NEVER
         vector[IdleEntry]().swap(self.heaps[number])
         self.lanes[number] = NULL
         self.vacant_lanes.push_back(number)
         del lane
         return 0
+
+    cdef void note_choosy(self, int32_t number) noexcept:
+        """Follow a change of what a lane's front says."""
+        cdef Front *front = &self.fronts[number]
+        front.choosy = front.next != -1 or (front.tier != NEVER and front.open == -1)
 
     cdef int relay(self, int32_t number) except -1:
         """Begin with empty lines, as the order of the queue wants them."""
@@ -371,19 +378,19 @@ cdef class Lanes:
             prefetch(entries + first * ARITY + 1 + ARITY)
             prefetch(entries + first * ARITY + 1 + 2 * ARITY)
             prefetch(entries + first * ARITY + 1 + 3 * ARITY)
-            one = other = 0
-            if first + ARITY <= size:
+            if first + ARITY > size:
+                one = self.first_of(entries, first, size) - first
+            else:
                 one = four[1].clock < four[0].clock
                 other = 2 + (four[3].clock < four[2].clock)
-            if (
-                (one == other)
-                | (four[0].clock == four[1].clock)
-                | (four[2].clock == four[3].clock)
-                | (four[one].clock == four[other].clock)
-            ):
-                one = self.first_of(entries, first, min(first + ARITY, size)) - first
-            elif unforeseen(four[other].clock < four[one].clock):
-                one = other
+                if (
+                    (four[0].clock == four[1].clock)
+                    | (four[2].clock == four[3].clock)
+                    | (four[one].clock == four[other].clock)
+                ):
+                    one = self.first_of(entries, first, first + ARITY) - first
+                elif unforeseen(four[other].clock < four[one].clock):
+                    one = other
             entries[position] = four[one]
             position = first + one
             first = position * ARITY + 1

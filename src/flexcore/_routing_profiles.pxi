@@ -1,15 +1,21 @@
 # Profiles: workers whose values are equal in everything the programs read.
 
-cdef inline bint is_in_queue(const Profile *profile, int32_t queue) noexcept:
-    cdef Py_ssize_t word = queue >> 6
-    if word >= <Py_ssize_t> profile.bits.size():
-        return False
-    return (profile.bits[word] >> (queue & 63)) & 1
+cdef inline bint is_in_queue(Profile *profile, int32_t queue) noexcept:
+    cdef const int32_t *queues = profile.queues.data()
+    return binary_search(queues, queues + profile.queues.size(), queue)
+
+
+cdef inline const int32_t *values_of(const Profile *profile) noexcept:
+    """Return the values of a profile by path; there are path_count of them."""
+    return <const int32_t *> profile.row.data()
+
+
+cdef inline Py_ssize_t path_count(const Profile *profile) noexcept:
+    return profile.row.size() // sizeof(int32_t)
 
 
 cdef int assign(Profile *profile, int32_t queue, bint belongs) except -1:
     """Put a queue among those of the profile, or take it out."""
-    cdef Py_ssize_t word = queue >> 6
     cdef Py_ssize_t position = 0
     if belongs == is_in_queue(profile, queue):
         return 0
@@ -18,9 +24,6 @@ cdef int assign(Profile *profile, int32_t queue, bint belongs) except -1:
         and profile.queues[position] < queue
     ):
         position += 1
-    if word >= <Py_ssize_t> profile.bits.size():
-        profile.bits.resize(word + 1)
-    profile.bits[word] ^= <uint64_t> 1 << (queue & 63)
     if belongs:
         profile.queues.insert(profile.queues.begin() + position, queue)
     else:
@@ -143,7 +146,7 @@ cdef class Profiles:
         if program is None or program.code.empty():
             return False
         return program.holds(
-            self.values, profile.row.data(), NULL, self.stack.data()
+            self.values, values_of(profile), NULL, self.stack.data()
         )
 
     cdef int32_t enlist(self, dict attributes) except -1:
@@ -164,8 +167,9 @@ cdef class Profiles:
         counts in both profiles until it leaves the old one.
         """
         cdef Profile *origin = self.rows[profile]
-        cdef vector[int32_t] row = dereference(origin.row)
+        cdef vector[int32_t] row
         cdef int32_t path
+        row.assign(values_of(origin), values_of(origin) + path_count(origin))
         row.resize(len(self.paths))
         for path in range(<int32_t> row.size()):
             if changed == -1 or path == changed:
@@ -183,7 +187,8 @@ cdef class Profiles:
         """Return the profile of the row, which brings its own references."""
         cdef int32_t number
         cdef Profile *profile
-        found = self.by_row.find(row)
+        cdef string key = string(<char *> row.data(), row.size() * sizeof(int32_t))
+        found = self.by_row.find(key)
         if found != self.by_row.end():
             self.values.release_all(row)
             number = dereference(found).second
@@ -191,19 +196,18 @@ cdef class Profiles:
             return number
         profile = new Profile()
         number = self.number(profile)
-        row.shrink_to_fit()
-        self.by_row[row] = number
-        profile.row = &dereference(self.by_row.find(row)).first
+        self.by_row[key] = number
+        profile.row = &dereference(self.by_row.find(key)).first
         profile.workers = 1
         self.remember(profile, origin)
         profile.queues.shrink_to_fit()
-        profile.bits.shrink_to_fit()
         return number
 
     cdef int32_t number(self, Profile *profile) except -1:
         cdef int32_t number
         if self.vacant.empty():
             number = <int32_t> self.rows.size()
+            self.rows.reserve(with_spare(self.rows.size(), self.rows.capacity()))
             self.rows.push_back(profile)
         else:
             number = self.vacant.back()
@@ -220,12 +224,11 @@ cdef class Profiles:
                 assign(profile, queue, self.evaluate(queue, profile))
             return 0
         profile.queues = origin.queues
-        profile.bits = origin.bits
         touched = set()
-        for path in range(<Py_ssize_t> profile.row.size()):
+        for path in range(path_count(profile)):
             if (
-                path >= <Py_ssize_t> origin.row.size()
-                or origin.row.at(path) != profile.row.at(path)
+                path >= path_count(origin)
+                or values_of(origin)[path] != values_of(profile)[path]
             ):
                 touched.update(self.readers[path])
         for queue in touched:
@@ -239,8 +242,8 @@ cdef class Profiles:
         profile.workers -= 1
         if profile.workers:
             return 0
-        row = dereference(profile.row)
-        self.by_row.erase(row)
+        row.assign(values_of(profile), values_of(profile) + path_count(profile))
+        self.by_row.erase(self.by_row.find(dereference(profile.row)))
         self.values.release_all(row)
         del profile
         self.rows[number] = NULL

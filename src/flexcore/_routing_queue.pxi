@@ -92,10 +92,15 @@ cdef int task_push(
 cdef int task_drop(
     vector[TaskEntry] &heap, vector[int32_t] &positions, int32_t slot
 ) except -1:
-    cdef Py_ssize_t position = positions[slot]
+    return task_drop_at(heap, positions, positions[slot])
+
+
+cdef int task_drop_at(
+    vector[TaskEntry] &heap, vector[int32_t] &positions, Py_ssize_t position
+) except -1:
     cdef TaskEntry last = heap.back()
     heap.pop_back()
-    if last.slot != slot:
+    if position < <Py_ssize_t> heap.size():
         heap[position] = last
         task_sink(heap, positions, position)
         if position:

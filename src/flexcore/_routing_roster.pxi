@@ -37,13 +37,13 @@ cdef class Roster:
         return 0
 
     cdef int line_up_on(self, int32_t worker, int32_t channel) except -1:
-        cdef Profile *profile = self.profiles.rows[self.workers.rows[worker].profile]
+        cdef Worker *row = &self.workers.rows[worker]
         cdef Room *room = self.workers.room(worker, channel)
         cdef IdleEntry entry = IdleEntry(0, worker, room.stamp)
-        cdef int32_t queue, number
+        cdef int32_t place, number
         cdef Front *front
-        for queue in profile.queues:
-            number = self.lanes.first_at(queue, channel)
+        for place in range(row.queue_count):
+            number = self.lanes.first_at(row.queues[place], channel)
             while number != -1:
                 front = &self.lanes.fronts[number]
                 if front.order == -1:
@@ -64,11 +64,11 @@ cdef class Roster:
 
     cdef int unline(self, int32_t worker, int32_t channel) except -1:
         """Take a worker who is lined up out of the lanes of a channel."""
-        cdef Profile *profile = self.profiles.rows[self.workers.rows[worker].profile]
-        cdef int32_t queue, number
+        cdef Worker *row = &self.workers.rows[worker]
+        cdef int32_t place, number
         cdef Front *front
-        for queue in profile.queues:
-            number = self.lanes.first_at(queue, channel)
+        for place in range(row.queue_count):
+            number = self.lanes.first_at(row.queues[place], channel)
             while number != -1:
                 front = &self.lanes.fronts[number]
                 if front.order == -1 or front.free == 1:
@@ -162,8 +162,23 @@ cdef class Roster:
             self.count(worker, queue, step)
         return 0
 
+    cdef void aim(self, int32_t worker) noexcept:
+        """Point a worker's row at the queues of their profile."""
+        cdef Worker *row = &self.workers.rows[worker]
+        row.queues = self.profiles.rows[row.profile].queues.data()
+        row.queue_count = <int32_t> self.profiles.rows[row.profile].queues.size()
+
+    cdef int aim_all(self) except -1:
+        """The same for all, after a program of a queue came or went."""
+        cdef int32_t worker
+        for worker in range(<int32_t> self.workers.rows.size()):
+            if self.workers.slots.used(worker):
+                self.aim(worker)
+        return 0
+
     cdef int admit(self, int32_t worker) except -1:
         """Take in a worker whose row is there; they have no room so far."""
+        self.aim(worker)
         self.count_all(worker, 1)
         for spec in self.lanes.specs:
             if spec is not None:
@@ -222,10 +237,12 @@ cdef class Roster:
         cdef int32_t old = self.workers.rows[worker].profile
         if self.profiles.rows[profile].queues == self.profiles.rows[old].queues:
             self.workers.rows[worker].profile = profile
+            self.aim(worker)
         else:
             self.unline_all(worker)
             self.count_all(worker, -1)
             self.workers.rows[worker].profile = profile
+            self.aim(worker)
             self.count_all(worker, 1)
             self.turn_back(worker)
         return self.profiles.leave(old)

@@ -66,6 +66,7 @@ cdef class Router:
             )
         self.roster.enroll(slot, False)
         self.profiles.uninstall(slot)
+        self.roster.aim_all()
         for channel in range(self.workers.channels):
             while self.lanes.first_at(slot, channel) != -1:
                 self.backlog.close_lane(self.lanes.first_at(slot, channel))
@@ -125,7 +126,7 @@ cdef class Router:
             raise ValueError(f"order {order} is taken by another worker")
         cdef int32_t profile = self.profiles.enlist(attributes)
         cdef Worker row = Worker(
-            order, available_since, profile, activity, available, False
+            order, available_since, NULL, 0, profile, activity, available, False
         )
         cdef int32_t worker = self.workers.add(attributes, row)
         self.roster.admit(worker)
@@ -340,6 +341,8 @@ cdef class Router:
         return -1 if spec == 0 else self.spec_slots.find(spec)
 
     cdef int free_room(self, int32_t worker, int32_t channel, int64_t now) except -1:
+        # Where the next match looks first.
+        prefetch(self.workers.rows[worker].queues)
         self.workers.room(worker, channel).occupied -= 1
         if self.workers.note_release(worker, channel, now):
             self.roster.turn_back(worker)
@@ -424,6 +427,7 @@ cdef class Router:
             self.roster.enroll(slot, False)
             self.profiles.uninstall(slot)
         self.profiles.install(slot, compiled)
+        self.roster.aim_all()
         self.roster.enroll(slot, True)
         self.backlog.mark_queue(slot)
         self.drop_paths()

@@ -12,6 +12,13 @@ class StaleHandle(KeyError):
         return str(self.args[0])
 
 
+cdef inline size_t with_spare(size_t size, size_t capacity) noexcept:
+    """Return the capacity for one more: a sixteenth is spare; doubling would leave
+    up to half of what many thousand workers take unused.
+    """
+    return capacity if size < capacity else size + size // 16 + 8
+
+
 @cython.final
 cdef class Slots:
 
@@ -19,6 +26,9 @@ cdef class Slots:
         cdef int32_t slot
         if self.vacant.empty():
             slot = <int32_t> self.generations.size()
+            self.generations.reserve(
+                with_spare(self.generations.size(), self.generations.capacity())
+            )
             self.generations.push_back(0)
             # Room for every slot, so that release cannot run out of memory.
             self.vacant.reserve(self.generations.capacity())
@@ -29,8 +39,15 @@ cdef class Slots:
         return slot
 
     cdef int release(self, int32_t slot) except -1:
-        self.retire(slot)
-        return self.recycle(slot)
+        return self.release_known(slot, self.generations[slot])
+
+    cdef inline int release_known(self, int32_t slot, int32_t generation) except -1:
+        """The same where the generation is at hand, and the slot far from the cache."""
+        self.generations[slot] = generation + 1
+        # A slot that ran out of generations is given up: its handles stay stale.
+        if generation + 1 < LAST_GENERATION:
+            self.vacant.push_back(slot)
+        return 0
 
     cdef int retire(self, int32_t slot) except -1:
         """Make the handle stale; the slot is not yet handed out again."""
@@ -38,7 +55,6 @@ cdef class Slots:
         return 0
 
     cdef int recycle(self, int32_t slot) except -1:
-        # A slot that ran out of generations is given up: its handles stay stale.
         if self.generations[slot] < LAST_GENERATION:
             self.vacant.push_back(slot)
         return 0

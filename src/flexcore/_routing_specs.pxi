@@ -93,7 +93,7 @@ cdef class Spec:
                     self.workers.live(worker, operand.channel, operand.field)
                 )
             else:
-                self.scratch.push_back(profile.row.at(operand.path))
+                self.scratch.push_back(values_of(profile)[operand.path])
         found = self.facet_at.find(self.scratch)
         if found != self.facet_at.end():
             return dereference(found).second

@@ -17,7 +17,7 @@ cdef class Values:
         self.ids = {}
         self.keys = []
         for kind in (KIND_NULL, KIND_BOOLEAN, KIND_BOOLEAN, KIND_OPAQUE):
-            self.rows.push_back(Value(kind, 0, 0, 0.0))
+            self.rows.push_back(value_of(kind, 0))
             self.keys.append(None)
         self.texts.resize(FIRST_ID)
         self.arrays.resize(FIRST_ID)
@@ -65,7 +65,7 @@ cdef class Values:
             array = dereference(found).second
             self.release_all(ascending)
         else:
-            array = self.place(Value(KIND_ARRAY, 0, 0, 0.0), None)
+            array = self.place(value_of(KIND_ARRAY, 0), None)
             self.array_ids[ascending] = array
             self.arrays[array] = &dereference(self.array_ids.find(ascending)).first
         self.rows[array].references += 1
@@ -85,6 +85,9 @@ cdef class Values:
         cdef int32_t value
         if self.vacant.empty():
             value = <int32_t> self.rows.size()
+            self.rows.reserve(with_spare(self.rows.size(), self.rows.capacity()))
+            self.texts.reserve(self.rows.capacity())
+            self.arrays.reserve(self.rows.capacity())
             self.rows.push_back(row)
             self.keys.append(None)
             self.texts.push_back(NULL)
@@ -150,13 +153,13 @@ cdef class Values:
         if left.kind == KIND_GREAT or right.kind == KIND_GREAT:
             return self.compare_great(one, other)
         if left.kind == KIND_INTEGER and right.kind == KIND_INTEGER:
-            return -1 if left.integer < right.integer else 1
+            return -1 if left.number.integer < right.number.integer else 1
         if left.kind == KIND_REAL and right.kind == KIND_REAL:
-            return -1 if left.real < right.real else 1
+            return -1 if left.number.real < right.number.real else 1
         # A real is no whole number and below 2 ** 53: its floor is exact.
         if left.kind == KIND_INTEGER:
-            return -1 if left.integer <= <int64_t> floor(right.real) else 1
-        return 1 if right.integer <= <int64_t> floor(left.real) else -1
+            return -1 if left.number.integer <= <int64_t> floor(right.number.real) else 1
+        return 1 if right.number.integer <= <int64_t> floor(left.number.real) else -1
 
     cdef int compare_great(self, int32_t one, int32_t other) noexcept:
         cdef int64_t left = great_sign(self.rows[one])
@@ -184,19 +187,28 @@ cdef class Values:
         return binary_search(elements, elements + self.arrays[array].size(), value)
 
 
+cdef Value value_of(Kind kind, int64_t integer) noexcept:
+    cdef Value value
+    value.kind, value.references = kind, 0
+    value.number.integer = integer
+    return value
+
+
 cdef Value describe(object key, string &text):
     """Describe a canonical scalar; its text, if it has one, goes to `text`."""
+    cdef Value row = value_of(KIND_REAL, 0)
     if isinstance(key, str):
         (&text)[0] = key.encode("utf-8", "surrogatepass")
-        return Value(KIND_TEXT, 0, 0, 0.0)
+        return value_of(KIND_TEXT, 0)
     if isinstance(key, float):
         if isfinite(<double> key):
-            return Value(KIND_REAL, 0, 0, key)
-        return Value(KIND_GREAT, 0, 2 if key > 0 else -2, 0.0)
+            row.number.real = key
+            return row
+        return value_of(KIND_GREAT, 2 if key > 0 else -2)
     if -(2**63) <= key < 2**63:
-        return Value(KIND_INTEGER, 0, key, 0.0)
+        return value_of(KIND_INTEGER, key)
     (&text)[0] = abs(key).to_bytes((key.bit_length() + 7) // 8, "big")
-    return Value(KIND_GREAT, 0, 1 if key > 0 else -1, 0.0)
+    return value_of(KIND_GREAT, 1 if key > 0 else -1)
 
 
 cdef int sign(int number) noexcept:
@@ -208,4 +220,4 @@ cdef bint is_number(Kind kind) noexcept:
 
 
 cdef int64_t great_sign(const Value &value) noexcept:
-    return value.integer if value.kind == KIND_GREAT else 0
+    return value.number.integer if value.kind == KIND_GREAT else 0

@@ -20,7 +20,9 @@ cdef class Workers:
         self.orders.insert(row.order)
         cdef int32_t worker = self.slots.acquire()
         if worker == <int32_t> self.rows.size():
+            self.rows.reserve(with_spare(self.rows.size(), self.rows.capacity()))
             self.rows.push_back(row)
+            self.rooms.reserve(self.rows.capacity() * self.channels)
             self.attributes.append(None)
             self.rooms.resize(self.rows.size() * self.channels, no_room())
         self.rows[worker] = row

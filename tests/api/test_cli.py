@@ -395,6 +395,9 @@ def test_events_show_the_log_and_go_on_as_it_grows(data: Path) -> None:
 def test_phone_and_agent_talk_through_routing(data: Path) -> None:
     for task in run(data, "task", "list", "--json").stdout.splitlines():
         run(data, "task", "cancel", json.loads(task)["sid"])
+    for other in run(data, "worker", "list", "--json").stdout.splitlines():
+        sid = json.loads(other)["sid"]
+        run(data, "worker", "update", sid, "--activity", "Offline")
     with (
         Running(data, "agent", "worker-1", "--json") as agent,
         Running(data, "phone", "+15550001111", "--port", "0", "--json") as phone,

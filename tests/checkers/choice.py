@@ -121,9 +121,16 @@ def _place(offer: Offer) -> tuple[str, str]:
 
 
 def _cursor(moment: Moment, number: int, queue: TaskQueue) -> int:
-    """Return the order of the worker last offered something from a queue, by then."""
+    """Return the order of the worker last offered another task of a queue, by then.
+
+    The offers of one task at once go to the best as they were before the first of them.
+    """
+    task_sid = moment.offers[number].reservation.task_sid
     for offer in reversed(moment.offers[:number]):
-        if offer.reservation.task_queue_sid == queue.sid:
+        if (
+            offer.reservation.task_queue_sid == queue.sid
+            and offer.reservation.task_sid != task_sid
+        ):
             worker = moment.fold.waiting.need(offer.reservation.worker_sid, Worker)
             return worker.order
     before = moment.before.get(queue.sid, queue)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
+from flexcore.domain import limits
 from flexcore.domain.log import Cause, ChangeSet
 from flexcore.domain.model import (
     Activity,
@@ -126,7 +127,9 @@ class Fold:
                 offer = Offer(position, row)
                 (offers if _matched(row) else others).append(offer)
         asked = sum(event.type in _ASKED for event in change_set.events)
-        settled = len(offers) + asked < OFFERS_PER_DECISION
+        # There may have been less room for offers beside a large command.
+        room = (limits.CHANGE_SET_RESOURCES - len(rows)) // 4
+        settled = len(offers) + asked < min(OFFERS_PER_DECISION, room)
         tasks, workers = tuple(self._dirty_tasks), tuple(self._dirty_workers)
         if settled:
             self._dirty_tasks, self._dirty_workers = {}, {}

@@ -69,3 +69,17 @@ def test_domain_is_synchronous() -> None:
     ]
 
     assert offenders == []
+
+
+def test_presets_are_named_in_one_file() -> None:
+    preset = re.compile(
+        r"""(["'])(?:strict|compat)\1|\b(?:Semantics\.|SEMANTICS_)(?:STRICT|COMPAT)\b"""
+    )
+
+    naming = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "_pb2" not in path.name and preset.search(path.read_text())
+    }
+
+    assert naming == {"domain/semantics.py"}

@@ -114,4 +114,6 @@ BAD_TASKS: tuple[dict[str, Any], ...] = (
     {"start": NOTHING},
     {"routes": ({"kind": "worker", "number": NOTHING},)},
     {"routes": ({"kind": "workflow", "number": 0}, {"kind": "queue", "number": 0})},
+    {"routes": ({"kind": "workflow", "number": 0, "wait": 5},)},
+    {"routes": ({"kind": "queue", "number": 0, "ignore_capacity": True},)},
 )

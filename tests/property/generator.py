@@ -96,10 +96,10 @@ class Generator(SetupActors):
             "kind": kind,
             "number": self.alive(getattr(model, kind + "s")),
         }
-        if kind != "workflow" and self.chance(0.6):
-            link["wait"] = self.pick((3, 10))
         if kind == "worker" and self.chance(0.5):
             link["ignore_capacity"] = True
+        elif kind != "workflow" and self.chance(0.6):
+            link["wait"] = self.pick((3, 10))
         return link
 
     def _task(self, model: Model) -> dict[str, Any]:

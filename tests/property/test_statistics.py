@@ -18,7 +18,7 @@ from tests.model_rows import Refused
 from tests.property.generator import Generator
 from tests.property.subject import Subject
 from tests.property.tape import STEPS, Tape, limited
-from tests.recount import Recount
+from tests.recount import Recount, recounted, values
 
 TAPES = 150
 
@@ -80,24 +80,6 @@ def history(seed: int) -> Recording:
             with suppress(FlexcoreError):
                 recording.step(name, arguments)
     return recording
-
-
-def values(cell: Cell) -> dict[str, Any]:
-    """Return counts as they are, and durations by count, total, least and greatest."""
-    durations = {
-        name: (each.count, each.total, each.least, each.greatest)
-        for name, each in cell.durations.items()
-    }
-    return cell.counts | durations
-
-
-def recounted(found: dict[str, list[int]]) -> dict[str, Any]:
-    return {
-        name: (len(each), sum(each), each[0], each[-1])
-        if name in MEASURES
-        else sum(each)
-        for name, each in found.items()
-    }
 
 
 def of(bucket: Bucket, *sids: str) -> Cell:

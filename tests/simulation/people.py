@@ -214,12 +214,10 @@ class Customer:
     def _routes(self) -> tuple[Route, ...]:
         """Ask for somebody in particular, and for somebody else then."""
         company, rng = self.crowd.company, self.crowd.rng
+        sid, wait = rng.choice(self.crowd.agents).sid, rng.choice((0, 10, 60))
+        at_once = rng.random() < 0.5
         whole = [
-            Route(
-                rng.choice(self.crowd.agents).sid,
-                rng.choice((0, 10, 60)),
-                ignore_capacity=rng.random() < 0.5,
-            ),
+            Route(sid, ignore_capacity=True) if at_once else Route(sid, wait),
             Route(company.queues[rng.choice(("english", "rush"))], rng.choice((0, 30))),
             Route(company.workflows["sales"]),
         ]

@@ -1,6 +1,7 @@
 """Each checker fails when it should: a good log, and one thing in it that is wrong."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,12 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from tests.checkers import (
+    CHECKERS,
     accepts,
     candidates,
     capacity,
     choice,
+    claims,
     conservation,
     deadlines,
     held,
@@ -100,6 +103,12 @@ def test_a_good_log_has_no_violations(log: Log) -> None:
     assert len(log) > 300
 
 
+def test_every_checker_has_a_case_it_fails_on() -> None:
+    cases = Path(__file__).read_text()
+
+    assert [each for each in CHECKERS if f"[{each.__name__}]" not in cases] == []
+
+
 def test_one_too_many_is_noticed(log: Log) -> None:
     bad = everywhere(log, WorkerChannel, lambda row: row.evolve(configured_capacity=0))
 
@@ -130,6 +139,12 @@ def test_offer_to_somebody_who_is_not_in_the_queue_is_noticed(log: Log) -> None:
     bad = everywhere(log, TaskQueue, lambda row: row.evolve(target_workers="1==0"))
 
     assert "who is no candidate" in first(violations(bad, [candidates]))
+
+
+def test_claim_without_a_right_is_noticed(log: Log) -> None:
+    bad = everywhere(log, TaskQueue, lambda row: row.evolve(target_workers="1==0"))
+
+    assert "without a right" in first(violations(bad, [claims]))
 
 
 def test_offer_to_the_second_best_is_noticed(log: Log) -> None:

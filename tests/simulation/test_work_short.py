@@ -8,7 +8,7 @@ from tests.planting import PACKAGE, copied, plant, run
 from tests.simulation.company import Profile
 from tests.simulation.work import VIOLATED, quiet, simulate
 
-#: a quarter of an hour of a small center, in a third of a second
+#: 24 minutes of a small center, in a third of a second
 SMALL = Profile(agents=12, tasks=120, hours=0.4)
 SIZE = ("--agents", "12", "--tasks", "120", "--hours", "0.4", "--jobs", "1", "--stop")
 BUGS = sorted(Path(__file__).parent.glob("bugs/*.patch"))

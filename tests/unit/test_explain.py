@@ -483,7 +483,8 @@ def test_routing_target_that_ends_or_asks_somebody_else(floor: Floor) -> None:
     for name in ("A", "B", "C"):
         floor.go(name, "Offline")
     links = [Route(floor.sid(name), 7, ignore_capacity=False) for name in ("A", "B")]
-    floor.add_task(routes=(*links, Route(floor.sid("C"))))
+    at_once = Route(floor.sid("C"), ignore_capacity=True)
+    floor.add_task(routes=(*links, at_once))
 
     found = explained(floor)
 
@@ -515,11 +516,11 @@ def test_links_to_what_was_deleted_are_passed(floor: Floor) -> None:
     assert floor.status() == "canceled: RoutingTarget not available"
 
 
-def test_last_queue_of_a_routing_target_waits_for_the_tasks_timeout(
+def test_queue_of_a_routing_target_without_a_wait_has_the_tasks_timeout(
     floor: Floor,
 ) -> None:
     floor.add_queue("shut", "")
-    floor.add_task(routes=(Route(floor.sid("shut"), 5),), timeout_seconds=50)
+    floor.add_task(routes=(Route(floor.sid("shut")),), timeout_seconds=50)
 
     assert after(floor, explained(floor)) == (
         50,

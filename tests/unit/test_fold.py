@@ -292,7 +292,7 @@ _RECORDERS = {"emit": 0, "create": 1, "change": 1, "replace": 2, "delete": 1}
 def written_types() -> set[str]:
     """Return every type of event that stands in the engine's sources."""
     found: set[str] = set()
-    for path in (ROOT / "src/flexcore/engine").glob("*.py"):
+    for path in (ROOT / "src/flexcore/engine").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not (
                 isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)

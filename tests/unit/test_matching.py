@@ -97,7 +97,7 @@ async def test_change_of_too_many_resources_is_refused_and_changes_nothing(
     account = running.engine.accounts()[running.principal.account_sid]
     before = account.state.sequence, len(account.state.rows)
 
-    with pytest.raises(ResourceExhausted, match="1000 resources, this one would"):
+    with pytest.raises(ResourceExhausted, match="at most 999 workers"):
         await running.submit(
             c.CreateTaskChannel(workspace_sid="", unique_name="fax", friendly_name="")
         )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from flexcore.domain.errors import FailedPrecondition, Reason
+from flexcore.domain.errors import FailedPrecondition, InvalidArgument, Reason
 from flexcore.domain.parts import Route
-from tests.vectors.floor import Floor
+from tests.vectors.floor import Floor, step
 
 
 def routed(*workers: tuple[str, bool]) -> Floor:
@@ -12,7 +12,10 @@ def routed(*workers: tuple[str, bool]) -> Floor:
     floor = Floor("strict")
     for name, _ in workers:
         floor.hire(name, "Offline")
-    links = (Route(floor.sid(name), 10, whatever) for name, whatever in workers)
+    links = (
+        Route(floor.sid(name), 0 if whatever else 10, whatever)
+        for name, whatever in workers
+    )
     floor.add_task(routes=tuple(links))
     return floor
 
@@ -34,3 +37,36 @@ def test_an_answer_comes_too_late_when_the_task_waits_for_somebody_else() -> Non
     with pytest.raises(FailedPrecondition, match="on its way to a worker") as caught:
         floor.accept("A")
     assert caught.value.reason is Reason.RESERVATION_EXPIRED
+
+
+def test_the_last_queue_keeps_a_task_as_long_as_its_link_says() -> None:
+    floor = Floor("strict")
+    floor.add_queue("shut", "")
+    floor.add_task(routes=(Route(floor.sid("shut"), 10),))
+    floor.wait(9)
+    assert floor.status() == "pending"
+
+    floor.wait(1)
+
+    assert floor.status() == "canceled: RoutingTarget not available"
+
+
+@pytest.mark.parametrize(
+    ("to", "wait", "at_once", "field"),
+    [
+        ("A", 10, True, "wait"),
+        ("Q", 0, True, "ignore_capacity"),
+        ("flow", 0, True, "ignore_capacity"),
+        ("flow", 10, False, "wait"),
+    ],
+)
+def test_what_means_nothing_at_a_link_is_refused(
+    to: str, wait: int, at_once: bool, field: str
+) -> None:
+    floor = Floor("strict")
+    floor.hire("A", "Offline")
+    sid = floor.sid(floor.lead(step("Q")) if to == "flow" else to)
+
+    with pytest.raises(InvalidArgument) as caught:
+        floor.add_task(routes=(Route(sid, wait, at_once),))
+    assert f"routing_targets[0].{field}" in str(caught.value)

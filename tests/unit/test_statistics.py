@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flexcore.domain import limits
-from flexcore.domain.buckets import MEASURES, Cell
+from flexcore.domain.buckets import Cell
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import (
     FailedPrecondition,
@@ -34,7 +34,7 @@ from flexcore.engine import commands as c
 from flexcore.engine.reporting.history import History, Stretch
 from tests.engines import Running
 from tests.factories import make_sid
-from tests.recount import Recount
+from tests.recount import Recount, recounted, values
 from tests.staff import (
     account_of,
     add_task,
@@ -75,23 +75,6 @@ async def wait(running: Running, seconds: float) -> None:
 
 def workspace_of(running: Running) -> str:
     return next(sid for sid in state_of(running).rows if sid.startswith("WS"))
-
-
-def values(cell: Cell) -> dict[str, Any]:
-    durations = {
-        name: (each.count, each.total, each.least, each.greatest)
-        for name, each in cell.durations.items()
-    }
-    return cell.counts | durations
-
-
-def recounted(found: dict[str, list[int]]) -> dict[str, Any]:
-    return {
-        name: (len(each), sum(each), each[0], each[-1])
-        if name in MEASURES
-        else sum(each)
-        for name, each in found.items()
-    }
 
 
 # --- a day at random -------------------------------------------------------------------

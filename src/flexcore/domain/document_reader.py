@@ -37,7 +37,7 @@ from flexcore.domain.model import (
     Workspace,
 )
 from flexcore.domain.objects import NAME
-from flexcore.domain.semantics import Semantics
+from flexcore.domain.semantics import DEFAULT_SEMANTICS, Semantics
 
 __all__ = ["Place", "WorkspaceDocument", "read_document"]
 
@@ -130,7 +130,7 @@ def _read_workspace(scope: Scope) -> Entry | None:
     if entry.raw("semantics") is None:
         # No guess: what comes from TaskRouter would behave otherwise, and nobody notice.
         entry.note("semantics", f"must be given: {' or '.join(Semantics)}")
-    semantics = entry.choice("semantics", tuple(Semantics), Semantics.STRICT)
+    semantics = entry.choice("semantics", tuple(Semantics), DEFAULT_SEMANTICS)
     scope.workspace = Workspace(
         sid=scope.sid(entry, "WS"),
         friendly_name=scope.name(entry, Workspace),

@@ -19,7 +19,7 @@ from flexcore.domain.grammar import Parser
 from flexcore.domain.lint import Judgement, judge
 from flexcore.domain.tokens import SPACE, Refused
 from flexcore.domain.trees import (
-    STRICT,
+    USUAL,
     Const,
     Constant,
     Context,
@@ -180,7 +180,7 @@ class OrderClause(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse(
-    text: str, context: Context, field: str = "expression", dialect: Dialect = STRICT
+    text: str, context: Context, field: str = "expression", dialect: Dialect = USUAL
 ) -> Expression:
     """Parse an expression; raises ExpressionError under the name `field`.
 

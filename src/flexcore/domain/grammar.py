@@ -27,7 +27,7 @@ from flexcore.domain import limits
 from flexcore.domain.tokens import KEYWORDS, Refused, Token, number, tokens, unquoted
 from flexcore.domain.trees import (
     LIVE_FIELDS,
-    STRICT,
+    USUAL,
     Const,
     Constant,
     Context,
@@ -61,7 +61,7 @@ class Parser:
     Each entry reads the whole text or raises Refused.
     """
 
-    def __init__(self, text: str, context: Context, dialect: Dialect = STRICT) -> None:
+    def __init__(self, text: str, context: Context, dialect: Dialect = USUAL) -> None:
         self._tokens = tokens(text)
         self._index = 0
         self._context = context

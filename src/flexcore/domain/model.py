@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 
 from flexcore.domain.parts import Choice, Media, ReceiptEntry, Refusal, Route
-from flexcore.domain.semantics import Semantics, Value
+from flexcore.domain.semantics import DEFAULT_SEMANTICS, Semantics, Value
 from flexcore.domain.states import (
     OPEN_RESERVATION,
     OPEN_TASK,
@@ -75,7 +75,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
     friendly_name: str
     default_activity_sid: str = ""
     timeout_activity_sid: str = ""
-    semantics: Semantics = Semantics.STRICT
+    semantics: Semantics = DEFAULT_SEMANTICS
     policies: dict[str, Value] = {}
     prioritize_queue_order: str = "FIFO"
 

@@ -5,7 +5,7 @@ integers and decimals compare by value, strings by code point and with regard to
 `<` and its kin hold between two numbers or two strings only. An array or an object is
 equal to nothing, itself included. What is not a boolean is false.
 
-The negative operators come in two readings, and a dialect (`grammar.py`) chooses one for
+The negative operators come in two readings, and a dialect (`trees.py`) chooses one for
 each text. "!=", "not_contains" and "not_in" are exact negations: NOT IN a missing array
 is true. The others are false on operands of a kind they are not made for: "unequal" and
 "lacks" on arrays and objects, "not_in_array" and "not_in_or_missing" on what is no array.

@@ -8,13 +8,13 @@ from flexcore.domain.states import ReceiptStatus
 class Route(msgspec.Struct, frozen=True, gc=False):
     """One link of a routing target: a worker, a queue or a workflow.
 
-    A worker gets it for `wait_seconds` at most; `ignore_capacity` offers it whatever the
-    worker does and holds.
+    It takes `wait_seconds` at most; 0 is the default for a worker, and no limit of its own
+    for a queue. `ignore_capacity` offers it at once, whatever the worker does and holds.
     """
 
     sid: str
     wait_seconds: int = 0
-    ignore_capacity: bool = True
+    ignore_capacity: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):

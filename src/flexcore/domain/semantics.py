@@ -26,6 +26,10 @@ class Semantics(StrEnum):
     COMPAT = "compat"
 
 
+#: the preset of a workspace that names none
+DEFAULT_SEMANTICS = Semantics.STRICT
+
+
 class Policy(NamedTuple):
     """One line of the table: one of some words, a number within a range, or a boolean."""
 

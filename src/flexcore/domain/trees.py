@@ -47,7 +47,7 @@ _NOT_IN = {
 }
 _NARROW = {"!=": "unequal", "not_contains": "lacks"}
 #: the reading of those who choose none
-STRICT = Dialect()
+USUAL = Dialect()
 
 #: what `worker.channel.<unique name>.*` can be asked for, in target expressions
 LIVE_FIELDS = (

@@ -260,12 +260,12 @@ class Account:
             self._watch(now)
 
     def _expire(self, now: int) -> None:
-        """Decide the earliest deadline; one that cannot be decided is given up."""
+        """Decide the earliest deadline; one that cannot be decided waits."""
         try:
             decided = self.decider.expire_next(now)
         except Exception as error:  # noqa: BLE001 a bug of ours; others go on
             self._internal(Tick(), error)
-            self.decider.give_up_next()
+            self.decider.postpone_next(now)
         else:
             self._hold(None, self._answer(decided, now), decided.commit)
             self._watch(now)

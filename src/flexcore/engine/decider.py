@@ -98,8 +98,11 @@ _CAUSES: Mapping[type[c.Command], Cause] = {
     c.ReportSend: Cause.PROVIDER,
 }
 
-#: offers one decision makes; more follow in decisions of their own
-OFFERS_PER_DECISION = limits.CHANGE_SET_RESOURCES // 4
+#: what one offer touches: task, reservation, worker channel, and invite or queue
+_OFFERED_RESOURCES = 4
+#: offers one decision makes, fewer beside a command that itself changes more than there
+#: is left; more follow in decisions of their own
+OFFERS_PER_DECISION = limits.CHANGE_SET_RESOURCES // (_OFFERED_RESOURCES + 1)
 #: the matcher is asked for so many at a time, until their tasks have so many bytes
 _OFFERS_AT_ONCE = 8
 _OFFERED_BYTES = limits.CHANGE_SET_BYTES // 2
@@ -234,7 +237,8 @@ class Decider:
     def _match(self, decision: Decision) -> None:
         """Let offers follow, and tasks go on that shall not wait where nobody is."""
         self.matching.sync(decision.unsynced())
-        room = OFFERS_PER_DECISION
+        left = limits.CHANGE_SET_RESOURCES - len(decision.touched)
+        room = min(OFFERS_PER_DECISION, left // _OFFERED_RESOURCES)
         while self.matching.pending and room > 0:
             room -= self._offer(decision, room)
             if not self.matching.unsettled:
@@ -310,11 +314,14 @@ class Decider:
             self.deadlines.forget(sid)
         return self._settle(decision, ())
 
-    def give_up_next(self) -> None:
-        """Forget the earliest deadline, which `expire_next` failed to decide."""
+    def postpone_next(self, now: int) -> None:
+        """Try the earliest deadline again later, which `expire_next` failed to decide.
+
+        Given up, its row would wait for ever: nothing else would come back to it.
+        """
         first = self.deadlines.first()
         assert first is not None
-        self.deadlines.forget(first[2])
+        self.deadlines.postpone(first[2], now + limits.FAILURE_WAIT)
 
     def watermark(self, now: int) -> Decided:
         """Write down the time, so that a restart knows how long nobody could answer."""

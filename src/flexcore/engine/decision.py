@@ -248,6 +248,14 @@ class Decision:
             or self.watermark
         )
 
+    @property
+    def half_full(self) -> bool:
+        """Say whether more should be left to a decision of its own."""
+        return (
+            2 * len(self._events) > limits.CHANGE_SET_EVENTS
+            or 2 * len(self.touched) > limits.CHANGE_SET_RESOURCES
+        )
+
     def check_limits(self) -> None:
         """Raise ResourceExhausted when one decision changes too much at once."""
         counts = (len(self._events), len(self.touched), self._size())

@@ -69,6 +69,14 @@ class Deadlines:
             self._due.remove(before)
             self.offers -= sid.startswith("WR")
 
+    def postpone(self, sid: str, time: int) -> None:
+        """Let a deadline that could not be decided fall due again, later."""
+        _, order, _ = self._by_sid[sid]
+        self.forget(sid)
+        self._by_sid[sid] = (time, order, sid)
+        self._due.add(self._by_sid[sid])
+        self.offers += sid.startswith("WR")
+
     def offered(self) -> list[str]:
         """Return the sids of offers waiting for an answer, the most urgent first."""
         return [sid for _, _, sid in self._due if sid.startswith("WR")]

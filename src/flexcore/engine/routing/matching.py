@@ -21,11 +21,12 @@ from flexcore.domain.model import (
     Workspace,
 )
 from flexcore.domain.plans import Step
+from flexcore.domain.semantics import resolved
 from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus, TaskStatus
 from flexcore.engine.routing import clocks, refusals, routes, steps
 from flexcore.engine.routing.desk import Desk, Offer, Wait
 from flexcore.engine.routing.membership import attributes_of, target_of
-from flexcore.engine.setup.policies import policies_of
+from flexcore.engine.setup.policies import policies_of, told_of_tasks
 from flexcore.engine.state import State
 
 #: the rules of worker order as the Router numbers them
@@ -339,7 +340,9 @@ class Matching:
 
     def _sync_channel(self, before: Row | None, row: Row | None) -> None:
         if not isinstance(row, WorkerChannel):
-            return  # it goes with its worker or its task channel
+            if isinstance(before, WorkerChannel):
+                self._forget_channel(before)
+            return
         desk = self.desk(row.workspace_sid)
         if not desk.knows(row.worker_sid):
             return  # its worker comes later in the same decision and brings it along
@@ -349,6 +352,17 @@ class Matching:
         ):
             return
         self._set_channel(desk, row)
+
+    def _forget_channel(self, channel: WorkerChannel) -> None:
+        """Take back what was told of a worker's channel whose task channel is gone.
+
+        Its clocks would go on counting among those of the worker until a restart.
+        """
+        desk = self.desk(channel.workspace_sid)
+        if desk.knows(channel.worker_sid):
+            worker = desk.worker(channel.worker_sid)
+            number = desk.number(channel.task_channel_sid)
+            desk.router.set_channel(worker, number, 0, 0, 0, True, 0, 0)
 
     def _set_channel(self, desk: Desk, channel: WorkerChannel) -> None:
         held = clocks.held(self._state, channel)
@@ -366,23 +380,30 @@ class Matching:
     # queues and channels
 
     def _sync_workspace(self, before: Row | None, row: Row | None) -> None:
-        """Tell everything anew that reads what changed of the policies."""
+        """Tell everything anew that reads what changed of the policies.
+
+        Most policies the matcher knows nothing of: however much waits costs nothing then.
+        """
         if not (isinstance(before, Workspace) and isinstance(row, Workspace)):
             return
-        old, new = (
-            (each.semantics, each.policies, each.prioritize_queue_order)
+        old, new = told_of_tasks(before), told_of_tasks(row)
+        orders = {
+            resolved(each.semantics, each.policies).worker_order
             for each in (before, row)
-        )
+        }
+        if old != new or len(orders) > 1:
+            for queue in self._state.where(TaskQueue, "workspace_sid", row.sid):
+                self._set_queue(queue)
         if old == new:
             return
-        for queue in self._state.where(TaskQueue, "workspace_sid", row.sid):
-            self._set_queue(queue)
         for task in self._state.where(Task, "open_workspace_sid", row.sid):
             if _waits(task):
                 self._wait(task)
 
     def _sync_task_channel(self, before: Row | None, row: Row | None) -> None:
         if not isinstance(row, TaskChannel):
+            if isinstance(before, TaskChannel):
+                self._forget_task_channel(before)
             return
         desk = self.desk(row.workspace_sid)
         number = desk.number(row.sid)
@@ -392,8 +413,17 @@ class Matching:
         if fresh and before is None:
             self._respecify(row)
 
+    def _forget_task_channel(self, channel: TaskChannel) -> None:
+        """Let its name mean nothing, or another channel that is made later."""
+        desk = self.desk(channel.workspace_sid)
+        number = desk.number(channel.sid)
+        desk.router.set_channel_optimized(number, False)
+        if desk.channels.get(channel.unique_name) == number:
+            del desk.channels[channel.unique_name]
+            self._respecify(channel)
+
     def _respecify(self, channel: TaskChannel) -> None:
-        """Read expressions again that name a channel which did not exist."""
+        """Read expressions again that name a channel which came or went."""
         name = f"worker.channel.{channel.unique_name}."
         desk = self.desk(channel.workspace_sid)
         tasks = self._state.where(Task, "open_workspace_sid", channel.workspace_sid)

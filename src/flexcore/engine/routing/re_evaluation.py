@@ -25,12 +25,18 @@ def begin(decision: Decision, workflow: Workflow) -> Workflow:
 
 
 def go_on(decision: Decision, workflow: Workflow) -> None:
-    """Move the oldest few; the workflow says how many are left."""
+    """Move the oldest few; the workflow says how many are left.
+
+    Fewer when they go a long way, through steps that are over or out of their channels:
+    a step that is too large for one decision would never be taken.
+    """
     for task in nsmallest(
         limits.RE_EVALUATE_TASKS,
         _others(decision.state, workflow),
         key=lambda task: task.sequence,
     ):
+        if decision.half_full:
+            break
         _move(decision, task, workflow.revision_sid)
     left = count_left(decision.state, workflow)
     decision.change(

@@ -36,6 +36,17 @@ def check_routes(
             raise InvalidArgument(field, f"{link.sid} is not in {workspace_sid}")
         if kind is Workflow and number + 1 < len(routes):
             raise InvalidArgument(field, "a workflow can only be the last link")
+        _check_link(f"{FIELD}[{number}]", kind, link)
+
+
+def _check_link(field: str, kind: type[Row], link: Route) -> None:
+    """Refuse what would mean nothing at a link of this kind."""
+    if link.ignore_capacity and kind is not Worker:
+        raise InvalidArgument(f"{field}.ignore_capacity", "is for a worker")
+    if link.wait_seconds and kind is Workflow:
+        raise InvalidArgument(f"{field}.wait", "is not for a workflow")
+    if link.wait_seconds and link.ignore_capacity:
+        raise InvalidArgument(f"{field}.wait", "is not for what is offered at once")
 
 
 def current(task: Task) -> Route | None:
@@ -106,11 +117,8 @@ def _due(task: Task, number: int, row: Worker | TaskQueue, now: int) -> int:
     """Return until when a task is at a link; 0: until somebody has it, or it ends."""
     link = task.routes[number]
     seconds = link.wait_seconds
-    if isinstance(row, TaskQueue) and number + 1 == len(task.routes):
-        seconds = 0
-    if isinstance(row, Worker):
+    if isinstance(row, Worker) and not link.ignore_capacity:
         seconds = seconds or limits.ROUTE_WAIT_SECONDS_DEFAULT
-        seconds = 0 if link.ignore_capacity else seconds
     return now + seconds * limits.SECOND if seconds else 0
 
 

@@ -152,13 +152,20 @@ def entered(state: State, task: Task, step: Step, now: int, start: int) -> Task:
 
 def enter_step(decision: Decision, task: Task, step: Step, start: int) -> Task:
     """Move a waiting task into a step, and on from those that are over already."""
+    task = _enter(decision, task, step, start)
+    return leave_step(decision, task) if _over(decision, task) else task
+
+
+def _enter(decision: Decision, task: Task, step: Step, start: int) -> Task:
     after = entered(decision.state, task, step, decision.now, start)
     before, task = task, decision.replace(task, after)
     emit_moved(decision, before, task)
     emit_entered(decision, task)
-    if 0 < task.step_deadline <= decision.now:
-        return leave_step(decision, task)
     return task
+
+
+def _over(decision: Decision, task: Task) -> bool:
+    return 0 < task.step_deadline <= decision.now
 
 
 def emit_moved(decision: Decision, before: Task, task: Task) -> None:
@@ -203,14 +210,17 @@ def reenter(decision: Decision, task: Task) -> Task:
 
 
 def leave_step(decision: Decision, task: Task) -> Task:
-    """Move a task on when its step timed out."""
-    decision.emit("task-queue.timeout", task)
-    here = _here(decision, task)
+    """Move a task on when its step timed out, past as many as are over already."""
     plan = plan_of(decision.state, task)
-    step = after_timeout(plan, here, task_values(task))
-    if step is None:
-        return exhaust(decision, task, here)
-    return enter_step(decision, task, step, task.step_deadline)
+    while True:
+        decision.emit("task-queue.timeout", task)
+        here = _here(decision, task)
+        step = after_timeout(plan, here, task_values(task))
+        if step is None:
+            return exhaust(decision, task, here)
+        task = _enter(decision, task, step, task.step_deadline)
+        if not _over(decision, task):
+            return task
 
 
 def skip_step(decision: Decision, task: Task) -> Task:

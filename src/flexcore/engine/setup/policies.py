@@ -23,3 +23,14 @@ def policies_of(state: State, workspace_sid: str, queue_sid: str = "") -> Polici
 def dialect_of(policies: Policies) -> Dialect:
     """Return how expressions read values of the wrong kind."""
     return Dialect(policies.type_mismatch, policies.missing_array)
+
+
+def told_of_tasks(workspace: Workspace) -> tuple[object, ...]:
+    """Return what the matcher has to be told of every waiting task anew."""
+    policies = resolved(workspace.semantics, workspace.policies)
+    return (
+        policies.type_mismatch,
+        policies.missing_array,
+        policies.priority_boost_seconds,
+        workspace.prioritize_queue_order,
+    )

@@ -27,7 +27,11 @@ from flexcore.domain.model import (
     WorkflowRevision,
     Workspace,
 )
-from flexcore.domain.semantics import Semantics, check_overrides, resolved
+from flexcore.domain.semantics import (
+    DEFAULT_SEMANTICS,
+    Semantics,
+    check_overrides,
+)
 from flexcore.domain.states import TaskStatus
 from flexcore.engine.commands import (
     CreateDefaults,
@@ -36,6 +40,7 @@ from flexcore.engine.commands import (
     UpdateWorkspace,
 )
 from flexcore.engine.decision import Decision
+from flexcore.engine.setup.policies import told_of_tasks
 
 Rows = tuple[Row, ...]
 #: rows that people know by a friendly name
@@ -52,7 +57,7 @@ def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
     workspace = Workspace(
         sid=decision.ids.sid("WS"),
         friendly_name=name,
-        semantics=Semantics(command.semantics or Semantics.STRICT),
+        semantics=Semantics(command.semantics or DEFAULT_SEMANTICS),
         policies=check_overrides(command.policies or {}),
         prioritize_queue_order=command.prioritize_queue_order or "FIFO",
     )
@@ -183,20 +188,9 @@ def update_workspace(decision: Decision, command: UpdateWorkspace) -> Rows:
         after = after.evolve(policies=check_overrides(command.policies))
     if command.prioritize_queue_order is not None:
         after = after.evolve(prioritize_queue_order=command.prioritize_queue_order)
-    if _told(after) != _told(workspace):
+    if told_of_tasks(after) != told_of_tasks(workspace):
         _refuse_many_waiting(decision, workspace)
     return (decision.replace(workspace, after, "workspace.updated"),)
-
-
-def _told(workspace: Workspace) -> tuple[object, ...]:
-    """Return what the matcher has to be told of every task anew."""
-    policies = resolved(workspace.semantics, workspace.policies)
-    return (
-        policies.type_mismatch,
-        policies.missing_array,
-        policies.priority_boost_seconds,
-        workspace.prioritize_queue_order,
-    )
 
 
 def _refuse_many_waiting(decision: Decision, workspace: Workspace) -> None:

@@ -1,0 +1,37 @@
+"""Going a long way at once: many tasks to another revision, one through many steps."""
+
+from flexcore.domain.model import Workflow
+from flexcore.engine import commands as c
+from tests.vectors.floor import Floor, step
+
+
+def test_tasks_that_go_through_many_steps_are_moved_fewer_at_a_time() -> None:
+    floor = Floor("compat")
+    workflow = floor.lead(step("Q"))
+    names = [f"T{number}" for number in range(100)]
+    for name in names:
+        floor.add_task(name)
+    floor.wait(60)
+    over = (step("Q", timeout=1) for _ in range(49))
+    floor.update_workflow(workflow, *over, step("Q"))
+    floor.do(c.UpdateWorkflow(sid=floor.sid(workflow), re_evaluate_tasks=True))
+    floor.wait(1)
+    moved = floor.row(workflow, Workflow)
+    assert moved.re_evaluate_left == moved.re_evaluate_time == 0
+    assert {floor.task(name).step_target for name in names} == {49}
+    revisions = {floor.task(name).workflow_revision_sid for name in names}
+    assert revisions == {moved.revision_sid}
+
+
+def test_a_task_passes_more_steps_that_are_over_than_calls_can_be_nested() -> None:
+    floor = Floor("compat")
+    over = tuple(step("Q", timeout=1) for _ in range(50))
+    workflow = floor.lead_by(*[("1==1", over)] * 10, ("1==1", (step("Q"),)))
+    floor.do(
+        c.UpdateWorkflow(sid=floor.sid(workflow), task_reservation_timeout_seconds=900)
+    )
+    floor.hire("A")
+    floor.add_task()
+    floor.arrive(800)
+    floor.reject("A")
+    assert floor.task().step_filter == 10
