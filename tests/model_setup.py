@@ -182,11 +182,15 @@ class Setup(Offers):
 
     # Workers
 
+    def _is_called(self, name: str, but: ModelWorker | None) -> bool:
+        others = [row for row in self.workers if row is not but and not row.gone]
+        return name.casefold() in [row.name.casefold() for row in others]
+
     def create_worker(self, activity: str, attributes: str) -> None:
         self.need("activity", not activity or activity in self.activities)
         activity = activity or self.workspace.default_activity
         name = f"worker {len(self.workers)}"
-        self._refuse_taken(name in [row.name for row in self.workers if not row.gone])
+        self._refuse_taken(self._is_called(name, but=None))
         self.workers.append(
             ModelWorker(
                 name=name,
@@ -207,10 +211,7 @@ class Setup(Offers):
         reject: bool = False,
     ) -> None:
         row = self.find(self.workers, worker)
-        others = [
-            other for other in self.workers if other is not row and not other.gone
-        ]
-        self._refuse_taken(name in [other.name for other in others])
+        self._refuse_taken(name is not None and self._is_called(name, but=row))
         self.need("activity", activity is None or activity in self.activities)
         # Offers are taken back only from somebody who leaves.
         leaves = activity is not None and not self.activities[activity]

@@ -284,10 +284,14 @@ cdef class Classes:
                 bound.sequence, bound.tier = head.sequence, tier
                 continue
             seen += 1
+            # Only what is before the bound: of four children most are not.
             for child in range(
                 min(place * ARITY + ARITY, size - 1), place * ARITY, -1
             ):
-                self.path.push_back(child)
+                if tier != bound.tier or is_before_bound(heads + child, bound):
+                    prefetch(heads + child * ARITY + 1)
+                    prefetch(heads + child * ARITY + 3)
+                    self.path.push_back(child)
         self.overruns += seen == CLASSES_MAX
         return best
 

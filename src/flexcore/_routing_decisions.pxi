@@ -58,7 +58,7 @@ cdef class Decisions:
     cdef bint decide_alone(self, int64_t now) except -1:
         """Offer something to the only one who is fresh: the usual case with a backlog.
 
-        True if they have no room left and nothing else is to be decided.
+        True if nothing else is to be decided: they take nothing, or have no room left.
         """
         cdef Front bound = Front(
             INT64_MIN, INT64_MIN, INT64_MIN, NEVER, -1, -1, 0, -1, 0
@@ -66,9 +66,13 @@ cdef class Decisions:
         cdef int32_t worker = self.roster.fresh[0]
         cdef int32_t number = self.best_for(worker, &bound)
         cdef int32_t channel
-        if number == -1 or not self.is_alone(number):
-            return False
-        self.serve_alone(number, now)
+        if number == -1:
+            self.line_up(False)
+            return True
+        if self.is_alone(number):
+            self.serve_alone(number, now)
+        else:
+            self.serve(number, now)
         if self.roster.fresh.size() > 1 or not self.backlog.ready.empty():
             return False
         for channel in range(self.workers.channels):

@@ -76,7 +76,7 @@ class Generator(SetupActors):
             f'"WK#{number}"',
             f'"Worker {number}"',
             f'"worker {number}"',
-            f'"worker {self.rng.randrange(6)}"',
+            f'"worker {self.rng.randrange(8)}"',
             "null",
             '"WK#99"',
         )
@@ -113,7 +113,7 @@ class Generator(SetupActors):
         }
         if self.chance(0.2):
             arguments["start"] = model.now - self.pick((60, 10, 0)) * SECOND
-        if self.chance(0.2):
+        if self.chance(0.3):
             length = self.rng.randint(1, 4)
             links = range(1, length + 1)
             routes = tuple(self._link(model, last=n == length) for n in links)
@@ -235,7 +235,7 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 160 times
+#: how often each actor is asked, of 163 times
 ACTORS = [
     name
     for name, weight in {
@@ -251,7 +251,7 @@ ACTORS = [
         "wrap_task": 8,
         "update_task": 6,
         "change_activity": 4,
-        "change_worker": 7,
+        "change_worker": 9,
         "update_channel": 5,
         "create_worker": 3,
         "update_workflow": 4,
@@ -266,7 +266,7 @@ ACTORS = [
         "delete_activity": 1,
         "delete_queue": 1,
         "delete_workflow": 1,
-        "delete_worker": 6,
+        "delete_worker": 7,
         "update_task_channel": 1,
         "shift_offers": 1,
     }.items()

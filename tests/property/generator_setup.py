@@ -221,16 +221,9 @@ class SetupActors:
         arguments: dict[str, Any] = {"worker": worker}
         if self.chance(0.6):
             arguments["attributes"] = self.pick(choices.WORKERS)
-        if self.chance(0.4):
-            missing = [
-                json.loads(row.attributes)["agent"]
-                for row in model.tasks
-                if row.status == "pending" and not row.gone and model.wanted(row) == -1
-                if "agent" in row.attributes
-            ]
-            asked = [name for name in missing if str(name).startswith("worker")]
-            number = self.rng.randrange(6)
-            arguments["name"] = self.pick(asked or [f"worker {number}"])
+        asked = self._asked_for(model)
+        if self.chance(0.8 if asked else 0.3):
+            arguments["name"] = self.pick(asked or [f"worker {self.rng.randrange(6)}"])
         if self.chance(0.1):
             arguments["reject"] = True
         return "update_worker", arguments
@@ -244,6 +237,16 @@ class SetupActors:
         if not away:
             return None
         return "update_worker", {"worker": self.pick(away), "activity": "Available"}
+
+    def _asked_for(self, model: Model) -> list[str]:
+        """Names that waiting tasks ask for and nobody has."""
+        missing = [
+            json.loads(row.attributes)["agent"]
+            for row in model.tasks
+            if row.status == "pending" and not row.gone and model.wanted(row) == -1
+            if "agent" in row.attributes
+        ]
+        return [name for name in missing if str(name).casefold().startswith("worker")]
 
     def update_channel(self, model: Model) -> Step:
         channel = self.pick(choices.CHANNELS)

