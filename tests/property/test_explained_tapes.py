@@ -35,7 +35,7 @@ from tests.looks import finished
 from tests.property.generator import Generator
 from tests.property.tape import STEPS, Pair, Tape, limited
 
-TAPES = 25
+TAPES = 50
 TAPES_SLOW = 400
 
 Key = tuple[Any, ...]
