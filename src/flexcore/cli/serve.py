@@ -44,6 +44,7 @@ def serve(
 
 
 async def _serve(config: Config, output: Output) -> None:
+    from flexcore.cli.watchdog import watched
     from flexcore.domain.errors import FlexcoreError
     from flexcore.server import Server
 
@@ -55,15 +56,17 @@ async def _serve(config: Config, output: Output) -> None:
             raise Fail(str(error), USAGE) from error
         except FlexcoreError as error:
             raise Fail(error.text) from error
-        try:
-            _welcome(config, server.grpc_port, server.http_port, output)
-            if server.first_key is not None:
-                _show_key(config.data, *server.first_key, output)
-            # Whoever waits for the line behind a pipe must see it now.
-            sys.stdout.flush()
-            await stop.wait()
-        finally:
-            await server.stop()
+        # Not before: a recovery reads as long as there is something to read.
+        async with watched():
+            try:
+                _welcome(config, server.grpc_port, server.http_port, output)
+                if server.first_key is not None:
+                    _show_key(config.data, *server.first_key, output)
+                # Whoever waits for the line behind a pipe must see it now.
+                sys.stdout.flush()
+                await stop.wait()
+            finally:
+                await server.stop()
 
 
 @contextlib.contextmanager

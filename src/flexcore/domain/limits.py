@@ -273,3 +273,5 @@ PAGE_SIZE_MAX = 1_000
 LIST_SCAN_ROWS = 5_000
 LIST_SLICE_ROWS = 500
 DRAIN_TIME = 10 * SECOND
+#: how long the event loop may stand still (overflow: the process ends with its stacks)
+WATCHDOG_TIMEOUT = 20 * SECOND
