@@ -155,7 +155,7 @@ class Offers(Steps):
         row = self.tasks[task]
         self.turn("task", task, "unoffered", "pending")
         self.forget_refusals(task)
-        if row.assignments >= self.assignments_max:
+        if row.assignments >= self.limits["ASSIGNMENTS_MAX"]:
             self.cancel(task, "overrun", "Max assignment count exceeded")
         elif row.step[0] == ROUTE and row.routes[row.route].kind == "worker":
             self.take_link(task, row.route + 1)

@@ -14,6 +14,9 @@ EVERYBODY = -1
 #: link of a routing target, the top of another revision once the offers have ended
 DEFAULT, EXHAUSTED, ROUTE, ANEW = -1, -2, -3, -4
 
+#: what the oracle knows of limits; tapes set some of them lower
+LIMITS = {"ASSIGNMENTS_MAX": 1_000, "RE_EVALUATE_TASKS": 100}
+
 #: every policy by what it is called: strict, compat, and whether a queue may set it
 POLICIES: dict[str, tuple[Any, Any, bool]] = {
     "step_clock": ("step", "age", False),
