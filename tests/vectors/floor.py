@@ -61,7 +61,7 @@ class Floor:
             friendly_name="floor", semantics=semantics, policies=policies
         )
         self._workspace = self.do(workspace)[0].sid
-        for activity in self._state.of_kind(Activity):
+        for activity in self.state.of_kind(Activity):
             self._sids[activity.friendly_name] = activity.sid
         self.add_channel("voice")
         self.add_queue("Q")
@@ -71,7 +71,7 @@ class Floor:
         return Decider(state, self._ids, handlers(Vault(bytes(32), self._ids)))
 
     @property
-    def _state(self) -> State:
+    def state(self) -> State:
         return self._decider.state
 
     def sid(self, name: str) -> str:
@@ -305,7 +305,7 @@ class Floor:
         return self._sorted("worker_sid", worker)[-1]
 
     def _sorted(self, field: str, name: str) -> list[Reservation]:
-        rows = self._state.of_kind(Reservation)
+        rows = self.state.of_kind(Reservation)
         found = (row for row in rows if getattr(row, field) == self._sids[name])
         return sorted(found, key=lambda row: row.order)
 
@@ -316,14 +316,14 @@ class Floor:
     # looking
 
     def row(self, name: str, kind: type[R]) -> R:
-        return self._state.need(self._sids[name], kind)
+        return self.state.need(self._sids[name], kind)
 
     def task(self, name: str = "T") -> Task:
         return self.row(name, Task)
 
     def status(self, name: str = "T") -> str:
         """Return a task's status with its reason, or `gone`."""
-        task = self._state.find(self._sids[name], Task)
+        task = self.state.find(self._sids[name], Task)
         if task is None:
             return "gone"
         return f"{task.status}: {task.reason}" if task.reason else task.status.value
@@ -404,7 +404,7 @@ class ForgetfulFloor(Floor):
         super().expire()
 
     def _start_anew(self) -> None:
-        before, state = self._state, State(ACCOUNT)
+        before, state = self.state, State(ACCOUNT)
         state.sequence = before.sequence
         for sid in sorted(before.rows, key=lambda sid: sid[::-1]):
             state.put(before.rows[sid])

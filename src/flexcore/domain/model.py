@@ -286,6 +286,11 @@ class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
         """The worker whose capacity it holds, if it still does."""
         return self.worker_sid if self.status in OPEN_RESERVATION else ""
 
+    @property
+    def open_task_sid(self) -> str:
+        """The task it is of, as long as its worker may have that task."""
+        return self.task_sid if self.status in OPEN_RESERVATION else ""
+
 
 # --- conversations ---------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
         "open_revision_sid",
         "open_channel_sid",
     ),
-    Reservation: ("task_sid", "open_worker_sid"),
+    Reservation: ("task_sid", "open_task_sid", "open_worker_sid"),
     Participant: ("conversation_sid",),
     Interaction: ("workflow_sid",),
     InteractionChannel: ("interaction_sid",),

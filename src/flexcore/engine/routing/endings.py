@@ -18,13 +18,13 @@ from flexcore.engine.messaging import invites
 from flexcore.engine.routing import clocks
 from flexcore.engine.setup.policies import policies_of
 from flexcore.engine.setup.workspaces import Rows
+from flexcore.engine.state import State
 
 
-def open_reservations(decision: Decision, task: Task) -> list[Reservation]:
+def open_reservations(state: State, task_sid: str) -> list[Reservation]:
     """Return the reservations of a task that hold capacity, the oldest first."""
-    rows = decision.state.where(Reservation, "task_sid", task.sid)
-    held = [row for row in rows if row.status in OPEN_RESERVATION]
-    return sorted(held, key=lambda row: row.order)
+    rows = state.each(Reservation, "open_task_sid", task_sid)
+    return sorted(rows, key=lambda row: row.order)
 
 
 def turn(
@@ -56,7 +56,7 @@ def end_task(decision: Decision, task: Task, cause: str, reason: str) -> Task:
         refusals=(),
         purge_time=_purge_time(decision, task),
     )
-    for reservation in open_reservations(decision, task):
+    for reservation in open_reservations(decision.state, task.sid):
         turn(decision, reservation, "cancel", "canceled")
     invites.follow(decision, task, cause)
     return task
@@ -73,7 +73,7 @@ def wrap(decision: Decision, task: Task, reason: str = "") -> Rows:
         reason=reason or task.reason,
         limit_time=decision.now + seconds * limits.SECOND if seconds else 0,
     )
-    rows = open_reservations(decision, task)
+    rows = open_reservations(decision.state, task.sid)
     wrapped = [turn(decision, row, "wrap", "wrapup") for row in rows]
     invites.follow(decision, task, "wrap")
     return (task, *wrapped)
@@ -97,7 +97,7 @@ def complete(
         limit_time=0,
         purge_time=_purge_time(decision, task),
     )
-    rows = open_reservations(decision, task)
+    rows = open_reservations(decision.state, task.sid)
     completed = [turn(decision, row, "complete", "completed") for row in rows]
     invites.follow(decision, task, "complete")
     return (task, *completed)
@@ -119,7 +119,7 @@ def remove(decision: Decision, task: Task, event: str) -> Task:
     """Remove a task with its reservations for good; open ones end first."""
     waiting = task.status in (TaskStatus.PENDING, TaskStatus.RESERVED)
     cause, name = ("cancel", "canceled") if waiting else ("complete", "completed")
-    for row in open_reservations(decision, task):
+    for row in open_reservations(decision.state, task.sid):
         turn(decision, row, cause, name)
     if task.invite_sid and waiting:
         invites.follow(decision, task, "cancel")

@@ -257,7 +257,7 @@ def complete_task(decision: Decision, command: CompleteTask) -> Rows:
 
 
 def _see_workers(decision: Decision, task: Task) -> None:
-    for row in endings.open_reservations(decision, task):
+    for row in endings.open_reservations(decision.state, task.sid):
         missed_offers.seen(decision, row.worker_sid)
 
 
