@@ -86,7 +86,7 @@ SPECS_KEPT = 256
 #: tasks or workers of one batch (overflow: INVALID_ARGUMENT)
 BATCH_MAX = 200
 #: waiting tasks that one step of a re-evaluation moves, and the wait between two steps
-RE_EVALUATE_TASKS = 100
+RE_EVALUATE_TASKS = 50
 RE_EVALUATE_WAIT = 10 * MILLISECOND
 #: waiting tasks, and workers, the matcher is told anew of in one decision (overflow:
 #: FAILED_PRECONDITION)

@@ -40,6 +40,7 @@ from flexcore.engine.commands import (
     UpdateWorkspace,
 )
 from flexcore.engine.decision import Decision
+from flexcore.engine.indexes import LookUp
 from flexcore.engine.setup.policies import told_of_tasks
 
 Rows = tuple[Row, ...]
@@ -345,8 +346,6 @@ def refuse_full(count: int, most: int, what: str, holder: str = "a workspace") -
 
 #: sids of those who use a resource that a refusal names
 USERS_SHOWN = 10
-#: the rows of a kind whose field has a value, as State.each takes them
-LookUp = tuple[type[Row], str, str]
 
 
 def refuse_used(
