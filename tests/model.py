@@ -12,7 +12,7 @@ from tests.model_tasks import Tasks
 
 
 class Model(Tasks):
-    """One workspace: a command is a method; `decide` calls it and lets offers follow.
+    """One workspace: a command is a method; `decide` calls it and what follows at once.
 
     Before it, the caller lets time pass.
     """
@@ -21,6 +21,7 @@ class Model(Tasks):
         """Decide a command; Refused is raised before anything changes."""
         getattr(self, command)(**arguments)
         self.settle()
+        self.pass_time(self.now)
 
     def shift_offers(self, reservations: list[int], gap: int) -> None:
         for number in reservations:

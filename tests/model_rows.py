@@ -15,7 +15,7 @@ EVERYBODY = -1
 DEFAULT, EXHAUSTED, ROUTE, ANEW = -1, -2, -3, -4
 
 #: what the oracle knows of limits; tapes set some of them lower
-LIMITS = {"ASSIGNMENTS_MAX": 1_000, "RE_EVALUATE_TASKS": 50}
+LIMITS = {"ASSIGNMENTS_MAX": 1_000, "RE_EVALUATE_TASKS": 50, "REMOVED_AT_ONCE": 50}
 
 #: every policy by what it is called: strict, compat, and whether a queue may set it
 POLICIES: dict[str, tuple[Any, Any, bool]] = {

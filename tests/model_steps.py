@@ -8,6 +8,7 @@ from tests.model_rows import (
     DEFAULT,
     EVERYBODY,
     EXHAUSTED,
+    FINISHED,
     HELD,
     ROUTE,
     SECOND,
@@ -271,16 +272,27 @@ class Steps(World):
         row.skip_pending = False
 
     def remove(self, task: int, event: str) -> None:
-        """Remove a task with its reservations for good; open ones end first."""
-        waits = self.tasks[task].status in ("pending", "reserved")
+        """Remove a task with its reservations for good; open ones end first.
+
+        What is left of one that was offered very often is finished, and goes next.
+        """
+        row = self.tasks[task]
+        waits = row.status in ("pending", "reserved")
         cause, status = ("cancel", "canceled") if waits else ("complete", "completed")
         for number in self.held(task, *HELD):
             self.turn("reservation", number, cause, status)
             self.emit(f"reservation.{status}", number)
-        self.emit(event, task)
-        self.tasks[task].gone = True
-        for row in self.reservations:
-            row.gone = row.gone or row.task == task
+        left = [one for one in self.reservations if one.task == task and not one.gone]
+        for one in left[: self.limits["REMOVED_AT_ONCE"]]:
+            one.gone = True
+        row.gone = left == [] or left[-1].gone
+        purging = event == "task.purged" and not row.gone
+        self.emit("task.purging" if purging else event, task)
+        if not row.gone:
+            self.decided["branch", "removed in steps"] += 1
+            row.status = row.status if row.status in FINISHED else status
+            row.step_deadline = row.limit = 0
+            row.skip_pending, row.purge = False, self.now
 
     def offer(self, task: int, workers: list[int], candidates: int) -> None:
         raise NotImplementedError

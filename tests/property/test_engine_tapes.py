@@ -43,12 +43,14 @@ BRANCHES = (
     "refusals end with queue",
     "missed too few",
     "came back",
+    "removed in steps",
 )
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
 EVENTS = (
     *(f"task.{name}" for name in ("created", "updated", "canceled", "deleted")),
     *(f"task.{name}" for name in ("wrapup", "wrapup-overdue", "completed", "purged")),
     *(f"task.{name}" for name in ("system-deleted", "refusal-expired", "routed")),
+    "task.purging",
     *(f"reservation.{name}" for name in ("created", "extended", "accepted")),
     *(f"reservation.{name}" for name in ("rejected", "timeout", "canceled")),
     *(f"reservation.{name}" for name in ("rescinded", "wrapup", "completed", "failed")),

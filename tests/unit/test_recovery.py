@@ -11,7 +11,7 @@ import pytest
 
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
-from flexcore.domain.errors import FlexcoreError, InvalidArgument
+from flexcore.domain.errors import FlexcoreError, InvalidArgument, NotFound
 from flexcore.domain.limits import HOUR, MILLISECOND, SECOND
 from flexcore.domain.model import (
     Account,
@@ -45,6 +45,7 @@ from tests.staff import (
     interact,
     log_of,
     offer,
+    offers_of,
     outbound,
     settle,
     state_of,
@@ -294,6 +295,32 @@ async def test_what_was_not_written_is_wholly_absent(site: Site) -> None:
     assert "reservation.accepted" not in event_types(log_of(running))
     again = c.AcceptReservation(sid=reservation.sid, request_id="r-1")
     assert not (await running.submit(again)).repeated
+
+
+async def test_a_task_of_which_something_is_left_goes_after_a_restart(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REMOVED_AT_ONCE", 1)
+    monkeypatch.setattr(limits, "BATCH_COMMANDS", 1)
+    running = await site.start()
+    worker = await hire(running)
+    task = await add_task(running)
+    for name in "bcd":
+        (reservation,) = offers_of(running, worker)
+        await running.submit(c.RejectReservation(sid=reservation.sid))
+        worker = await hire(running, name)
+    running.store.faults += [None] + [Fault.RETRY] * 10
+    await running.submit(c.DeleteTask(sid=task.sid))
+    await until(lambda: len(running.store.faults) < 10)
+
+    running = await site.restart()
+
+    deleted = [sid for each in log_of(running)[-3:] for sid in each.deleted]
+    assert len(deleted) == 3 + 1
+    assert deleted[-1] == task.sid
+    assert state_of(running).where(Reservation, "task_sid", task.sid) == []
+    with pytest.raises(NotFound):
+        await running.submit(c.Get(sid=task.sid))
 
 
 async def test_a_repeat_after_a_restart_gets_the_same_answer(site: Site) -> None:

@@ -17,7 +17,7 @@ class Checked(Floor):
         return self._decider
 
     def check(self) -> None:
-        assert self.decider.matching.dump() == Matching.rebuilt(self._state).dump()
+        assert self.decider.matching.dump() == Matching.rebuilt(self.state).dump()
 
 
 @pytest.mark.parametrize(

@@ -78,11 +78,14 @@ class Floor:
         return self._sids[name]
 
     def do(self, command: c.Command) -> tuple[Row, ...]:
-        """Decide a command now, whatever became due."""
+        """Decide a command now, whatever became due, and what it makes due at once."""
         now = self.clock.now()
+        late = self._decider.due(now)
         decided = self._follow(self._decider.decide(self._principal, command, now))
         while self._decider.matching.pending:
             self._follow(self._decider.decide(self._principal, c.Tick(), now))
+        if not late:
+            self.expire()
         return decided.rows
 
     def _follow(self, decided: Decided) -> Decided:
@@ -409,3 +412,16 @@ class ForgetfulFloor(Floor):
         for sid in sorted(before.rows, key=lambda sid: sid[::-1]):
             state.put(before.rows[sid])
         self._decider = self._decider_of(state)
+
+
+class MeasuredFloor(Floor):
+    """A floor that notes how many resources and events each decision came to."""
+
+    sizes: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+
+    def _follow(self, decided: Decided) -> Decided:
+        if decided.commit is not None and decided.commit.change_set is not None:
+            self.sizes += (len(decided.commit.change_set.resources),)
+            self.lengths += (len(decided.commit.change_set.events),)
+        return super()._follow(decided)

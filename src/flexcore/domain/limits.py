@@ -73,6 +73,9 @@ RESERVATION_TIMEOUT_SECONDS_DEFAULT = 120
 RESERVATION_TIMEOUT_SECONDS_MAX = 86_400
 #: offers of one task; the next cycle cancels it (routing: "max assignment count")
 ASSIGNMENTS_MAX = 1_000
+#: ended reservations that one decision removes with their task (overflow: the next one
+#: goes on, before anything else is decided)
+REMOVED_AT_ONCE = 50
 #: offers of one task at once
 RESERVED_WORKERS_MAX = 50
 #: links of a routing target (overflow: INVALID_ARGUMENT)

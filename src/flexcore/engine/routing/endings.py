@@ -4,6 +4,8 @@ Whatever ends a task ends its open reservations in the same decision, and takes 
 and agent along.
 """
 
+from itertools import islice
+
 from flexcore.domain import limits
 from flexcore.domain.attributes import changed
 from flexcore.domain.model import Reservation, Task
@@ -116,7 +118,11 @@ def reach_limit(decision: Decision, task: Task) -> None:
 
 
 def remove(decision: Decision, task: Task, event: str) -> Task:
-    """Remove a task with its reservations for good; open ones end first."""
+    """Remove a task with its reservations for good; open ones end first.
+
+    One that was offered to very many is finished and told as removed now. What is left of
+    it is due at once: it goes before anybody can ask for it.
+    """
     waiting = task.status in (TaskStatus.PENDING, TaskStatus.RESERVED)
     cause, name = ("cancel", "canceled") if waiting else ("complete", "completed")
     for row in open_reservations(decision.state, task.sid):
@@ -125,10 +131,38 @@ def remove(decision: Decision, task: Task, event: str) -> Task:
         invites.follow(decision, task, "cancel")
     elif task.invite_sid and task.status in OPEN_TASK:
         invites.abandon(decision, task)
-    for row in decision.state.where(Reservation, "task_sid", task.sid):
-        decision.delete(row)
-    decision.delete(task, event)
-    return task
+    if _empty(decision, task):
+        decision.delete(task, event)
+        return task
+    status = task.status
+    if status in OPEN_TASK:
+        status = next_state("task", task.sid, status, cause)
+    return decision.change(
+        task,
+        event,
+        status=status,
+        step_deadline=0,
+        skip_pending=False,
+        refusals=(),
+        limit_time=0,
+        purge_time=decision.now,
+    )
+
+
+def purge(decision: Decision, task: Task) -> None:
+    """Remove a finished task whose time of being kept is over, in steps if need be."""
+    if _empty(decision, task):
+        decision.delete(task, "task.purged")
+    else:
+        decision.change(task, "task.purging", purge_time=decision.now)
+
+
+def _empty(decision: Decision, task: Task) -> bool:
+    """Delete the next few reservations of a task; say whether there are no more."""
+    sids = decision.state.sids(Reservation, "task_sid", task.sid)
+    for sid in list(islice(sids, limits.REMOVED_AT_ONCE)):
+        decision.delete(decision.state.need(sid, Reservation))
+    return not decision.state.count(Reservation, "task_sid", task.sid)
 
 
 def _purge_time(decision: Decision, task: Task) -> int:
