@@ -26,6 +26,7 @@ class Offers(Steps):
             number
             for number, row in enumerate(self.tasks)
             if row.status == "pending" and row.skip_pending and not row.gone
+            if not row.passing
         ]:
             for task in asked:
                 self.skip_or_stay(task)

@@ -84,6 +84,11 @@ class Steps(World):
 
     def enter(self, task: int, step: Step, queue: int, start: int) -> None:
         """Enter a step; one that is over already, by the clock `age`, is left at once."""
+        self._enter(task, step, queue, start)
+        if self.tasks[task].passing:
+            self.leave_step(task)
+
+    def _enter(self, task: int, step: Step, queue: int, start: int) -> None:
         row = self.tasks[task]
         row.step = step
         self.move(task, queue)
@@ -98,9 +103,8 @@ class Steps(World):
         self.emit("workflow.target-matched", task)
         if self.wants_in_vain(row):
             self.emit("workflow.known-worker-missing", task)
-        if 0 < row.step_deadline <= self.now:
-            self.decided["branch", "entered too late"] += 1
-            self.leave_step(task)
+        row.passing = 0 < row.step_deadline <= self.now
+        self.decided["branch", "entered too late"] += row.passing
 
     def move(self, task: int, queue: int) -> None:
         """Begin another step, in this queue; refusals may count for so long only."""
@@ -118,15 +122,22 @@ class Steps(World):
     # Leaving
 
     def leave_step(self, task: int) -> None:
-        """Go on from a step, or a link, that timed out."""
+        """Go on from a step, or a link, that timed out; past so many at once."""
         row = self.tasks[task]
-        self.emit("task-queue.timeout", task)
-        if row.step[0] == ROUTE:
-            self.take_link(task, row.route + 1)
-        elif step := self._after_timeout(row):
-            self.enter(task, step, self._queue_of(row, step), row.step_deadline)
-        else:
-            self.exhaust(task, row.step[0])
+        for _ in range(self.limits["STEPS_AT_ONCE"]):
+            row.passing = False
+            self.emit("task-queue.timeout", task)
+            if row.step[0] == ROUTE:
+                self.take_link(task, row.route + 1)
+                return
+            step = self._after_timeout(row)
+            if not step:
+                self.exhaust(task, row.step[0])
+                return
+            self._enter(task, step, self._queue_of(row, step), row.step_deadline)
+            if not row.passing:
+                return
+        self.decided["branch", "passing steps one by one"] += 1
 
     def exhaust(self, task: int, number: int) -> None:
         """Do what filter, document or policy say about the end of a workflow."""

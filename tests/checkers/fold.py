@@ -188,7 +188,7 @@ class Fold:
             if isinstance(row, Task):
                 self.waiting.drop(sid)
                 self._dirty_tasks.pop(sid, None)
-                if row.status == TaskStatus.PENDING and sid in self.rows:
+                if row.waits and sid in self.rows:
                     self.waiting.put(row)
                     self._dirty_tasks[sid] = None
         if self._sort:

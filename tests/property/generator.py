@@ -25,6 +25,7 @@ class Generator(SetupActors):
             else LIMITS["ASSIGNMENTS_MAX"],
             "RE_EVALUATE_TASKS": self.rng.randint(1, 2),
             "REMOVED_AT_ONCE": self.rng.randint(1, 2),
+            "STEPS_AT_ONCE": self.rng.randint(1, 2),
         }
 
     def opening(self) -> Iterator[Step]:

@@ -44,6 +44,7 @@ BRANCHES = (
     "missed too few",
     "came back",
     "removed in steps",
+    "passing steps one by one",
 )
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
 EVENTS = (

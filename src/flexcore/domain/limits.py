@@ -78,6 +78,9 @@ ASSIGNMENTS_MAX = 1_000
 REMOVED_AT_ONCE = 50
 #: offers of one task at once
 RESERVED_WORKERS_MAX = 50
+#: steps that are over and one decision takes a task past (overflow: the next one goes
+#: on, before anything else is decided)
+STEPS_AT_ONCE = 100
 #: links of a routing target (overflow: INVALID_ARGUMENT)
 ROUTES_MAX = 10
 #: how long a worker named by a routing target is waited for

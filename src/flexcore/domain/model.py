@@ -233,6 +233,17 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     purge_time: int = 0
 
     @property
+    def waits(self) -> bool:
+        """Whether it may be offered to somebody.
+
+        A pending task does not wait on its way past steps that are over: one that was
+        over when the task came to it is left before anything else is decided.
+        """
+        if self.status is not TaskStatus.PENDING:
+            return False
+        return not 0 < self.step_deadline <= self.update_time
+
+    @property
     def open_workspace_sid(self) -> str:
         """The workspace whose agents still have it to do, if they have."""
         return self.workspace_sid if self.status in OPEN_TASK else ""

@@ -22,7 +22,7 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.plans import Step
 from flexcore.domain.semantics import resolved
-from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus, TaskStatus
+from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus
 from flexcore.engine.routing import clocks, refusals, routes, steps
 from flexcore.engine.routing.desk import Desk, Offer, Wait
 from flexcore.engine.routing.membership import attributes_of, target_of
@@ -467,7 +467,7 @@ class Matching:
 
 
 def _waits(row: Row | None) -> bool:
-    return isinstance(row, Task) and row.status == TaskStatus.PENDING
+    return isinstance(row, Task) and row.waits
 
 
 def _status(row: Row | None) -> ReservationStatus | None:

@@ -210,9 +210,15 @@ def reenter(decision: Decision, task: Task) -> Task:
 
 
 def leave_step(decision: Decision, task: Task) -> Task:
-    """Move a task on when its step timed out, past as many as are over already."""
+    """Move a task on when its step timed out, past those that are over already.
+
+    After so many it stays in one that is over. It does not wait there: that deadline is
+    the first to be decided next, and leads on.
+    """
     plan = plan_of(decision.state, task)
-    while True:
+    for _ in range(limits.STEPS_AT_ONCE):
+        if decision.half_full:
+            break
         decision.emit("task-queue.timeout", task)
         here = _here(decision, task)
         step = after_timeout(plan, here, task_values(task))
@@ -220,7 +226,8 @@ def leave_step(decision: Decision, task: Task) -> Task:
             return exhaust(decision, task, here)
         task = _enter(decision, task, step, task.step_deadline)
         if not _over(decision, task):
-            return task
+            break
+    return task
 
 
 def skip_step(decision: Decision, task: Task) -> Task:
