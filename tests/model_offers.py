@@ -129,8 +129,12 @@ class Offers(Steps):
         if self.ask("refusal_scope", queue) == "none":
             return
         refusals = self.tasks[reservation.task].refusals
-        refusal = refusals.setdefault(reservation.worker, ModelRefusal())
+        refusal = refusals.pop(reservation.worker, ModelRefusal())
         refusal.count += 1
+        refusals[reservation.worker] = refusal
+        if len(refusals) > self.limits["REFUSALS_MAX"]:
+            self.decided["branch", "oldest refusal forgotten"] += 1
+            del refusals[next(iter(refusals))]
         if refusal.count < self.policy("refusal_limit", queue):
             self.decided["branch", "refused too seldom"] += 1
             return

@@ -20,6 +20,7 @@ LIMITS = {
     "RE_EVALUATE_TASKS": 50,
     "REMOVED_AT_ONCE": 50,
     "STEPS_AT_ONCE": 100,
+    "REFUSALS_MAX": 100,
 }
 
 #: every policy by what it is called: strict, compat, and whether a queue may set it

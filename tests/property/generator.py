@@ -26,6 +26,7 @@ class Generator(SetupActors):
             "RE_EVALUATE_TASKS": self.rng.randint(1, 2),
             "REMOVED_AT_ONCE": self.rng.randint(1, 2),
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
+            "REFUSALS_MAX": self.rng.randint(1, 3),
         }
 
     def opening(self) -> Iterator[Step]:

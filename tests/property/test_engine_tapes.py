@@ -43,6 +43,7 @@ BRANCHES = (
     "refusals end with queue",
     "missed too few",
     "came back",
+    "oldest refusal forgotten",
     "removed in steps",
     "passing steps one by one",
 )

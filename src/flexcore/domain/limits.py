@@ -76,6 +76,9 @@ ASSIGNMENTS_MAX = 1_000
 #: ended reservations that one decision removes with their task (overflow: the next one
 #: goes on, before anything else is decided)
 REMOVED_AT_ONCE = 50
+#: workers whose refusals of a task count (overflow: the one that is longest ago is
+#: forgotten, and may be offered it again)
+REFUSALS_MAX = 100
 #: offers of one task at once
 RESERVED_WORKERS_MAX = 50
 #: steps that are over and one decision takes a task past (overflow: the next one goes
