@@ -27,6 +27,7 @@ class Generator(SetupActors):
             "REMOVED_AT_ONCE": self.rng.randint(1, 2),
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
             "REFUSALS_MAX": self.rng.randint(1, 3),
+            "TOLD_AT_ONCE": self.rng.randint(1, 3),
         }
 
     def opening(self) -> Iterator[Step]:

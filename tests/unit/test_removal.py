@@ -65,7 +65,7 @@ def test_nobody_is_offered_a_task_of_which_something_is_left(
     floor.refuse(2)
     floor.add_task("U")
     now = floor.clock.now()
-    decider, principal = floor._decider, floor._principal
+    decider, principal = floor.decider, floor.principal
     delete = c.DeleteTask(sid=floor.sid("T"))
     decided = floor._follow(decider.decide(principal, delete, now))
 

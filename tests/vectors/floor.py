@@ -51,8 +51,8 @@ class Floor:
     def __init__(self, semantics: str, **policies: Any) -> None:
         self.clock = VirtualClock()
         self._ids = Ids(self.clock, random.Random(1))
-        self._decider = self._decider_of(State(ACCOUNT))
-        self._principal = c.Principal(ACCOUNT, "SK1")
+        self.decider = self._decider_of(State(ACCOUNT))
+        self.principal = c.Principal(ACCOUNT, "SK1")
         self._sids: dict[str, str] = {}
         #: what happened to which sid, in order
         self._events: list[tuple[str, str]] = []
@@ -72,7 +72,7 @@ class Floor:
 
     @property
     def state(self) -> State:
-        return self._decider.state
+        return self.decider.state
 
     def sid(self, name: str) -> str:
         return self._sids[name]
@@ -80,10 +80,10 @@ class Floor:
     def do(self, command: c.Command) -> tuple[Row, ...]:
         """Decide a command now, whatever became due, and what it makes due at once."""
         now = self.clock.now()
-        late = self._decider.due(now)
-        decided = self._follow(self._decider.decide(self._principal, command, now))
-        while self._decider.matching.pending:
-            self._follow(self._decider.decide(self._principal, c.Tick(), now))
+        late = self.decider.due(now)
+        decided = self._follow(self.decider.decide(self.principal, command, now))
+        while self.decider.matching.pending:
+            self._follow(self.decider.decide(self.principal, c.Tick(), now))
         if not late:
             self.expire()
         return decided.rows
@@ -99,7 +99,7 @@ class Floor:
     def wait(self, seconds: float) -> None:
         """Let time pass; what becomes due on the way is decided when it is due."""
         until = self.clock.now() + int(seconds * SECOND)
-        while (first := self._decider.deadlines.first()) and first[0] <= until:
+        while (first := self.decider.deadlines.first()) and first[0] <= until:
             self.clock.advance(max(0, first[0] - self.clock.now()))
             self.expire()
         self.clock.advance(until - self.clock.now())
@@ -111,8 +111,8 @@ class Floor:
     def expire(self) -> None:
         """Decide what has become due."""
         now = self.clock.now()
-        while self._decider.due(now):
-            self._follow(self._decider.expire_next(now))
+        while self.decider.due(now):
+            self._follow(self.decider.expire_next(now))
             self.do(c.Tick())
 
     # the workspace
@@ -411,7 +411,7 @@ class ForgetfulFloor(Floor):
         state.sequence = before.sequence
         for sid in sorted(before.rows, key=lambda sid: sid[::-1]):
             state.put(before.rows[sid])
-        self._decider = self._decider_of(state)
+        self.decider = self._decider_of(state)
 
 
 class MeasuredFloor(Floor):

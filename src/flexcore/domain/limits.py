@@ -97,10 +97,13 @@ BATCH_MAX = 200
 #: waiting tasks that one step of a re-evaluation moves, and the wait between two steps
 RE_EVALUATE_TASKS = 50
 RE_EVALUATE_WAIT = 10 * MILLISECOND
-#: waiting tasks, and workers, the matcher is told anew of in one decision (overflow:
-#: FAILED_PRECONDITION)
-WAITING_TOLD_MAX = 1_000
-WORKERS_TOLD_MAX = 1_000
+#: waiting tasks and workers that one decision tells the matcher anew of, because
+#: something they read has changed (overflow: the next ones go on; until all are told,
+#: nothing is offered)
+TOLD_AT_ONCE = 200
+#: workers whom one decision gives their room on a new task channel, or takes it from them
+#: (overflow: the next one goes on, before anything else is decided)
+ROOMS_AT_ONCE = 250
 #: revisions kept of a workflow (overflow: the oldest that no open task is in goes; if
 #: there is none, RESOURCE_EXHAUSTED)
 REVISIONS_MAX = 100

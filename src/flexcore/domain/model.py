@@ -92,12 +92,17 @@ class TaskChannel(Row, frozen=True, gc=False, kw_only=True, tag="task_channel"):
     """A capacity class of tasks.
 
     `channel_optimized_routing` orders candidates by what they did on this channel alone.
+    It comes to the workers, and leaves them, a few at a time: `spread_time` is when the
+    next few follow and `spread_order` the order of the last one.
     """
 
     workspace_sid: str
     unique_name: str
     friendly_name: str
     channel_optimized_routing: bool = False
+    leaving: bool = False
+    spread_time: int = 0
+    spread_order: int = -1
 
 
 class TaskQueue(Row, frozen=True, gc=False, kw_only=True, tag="task_queue"):

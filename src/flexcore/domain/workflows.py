@@ -67,6 +67,7 @@ __all__ = [
     "enter",
     "exhaustion_of",
     "known_of",
+    "may_name",
     "parse_workflow",
     "step_at",
 ]
@@ -113,6 +114,11 @@ def parse_workflow(
     return WorkflowPlan(
         plan.filters, plan.default, plan.on_exhausted, warnings_of_plan(plan, path)
     )
+
+
+def may_name(text: str, word: str) -> bool:
+    """Say whether a document may name a queue or a channel: most need not be read."""
+    return word in text or "\\u" in text
 
 
 class _Reader:

@@ -63,6 +63,7 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
 #: those whose rows also stand in a line, by a field that never changes
 ORDERS: Mapping[tuple[type[Row], str], str] = {
     (Task, "open_revision_sid"): "sequence",
+    (Worker, "workspace_sid"): "order",
 }
 
 
