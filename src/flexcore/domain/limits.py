@@ -36,15 +36,16 @@ EXPRESSION_CACHE = 1_024
 
 # Workflows (overflow: INVALID_ARGUMENT with the path)
 WORKFLOW_BYTES = 1_038_576
-WORKFLOW_KEYS = 100_000
+WORKFLOW_KEYS = 50_000
+#: keys, strings and brackets
+WORKFLOW_TOKENS = 150_000
 WORKFLOW_FILTERS = 1_000
 WORKFLOW_TARGETS = 50
-#: targets of all filters together
-WORKFLOW_TARGETS_ALL = 20_000
-#: characters, and operands and operators, of all different expressions together: a
-#: document is read in one go, in about a tenth of a second
+#: filters, targets, and the words and signs of all different expressions: a document is
+#: read in one go
+WORKFLOW_PARTS = 12_000
+#: characters of all different expressions together
 WORKFLOW_EXPRESSION_CHARS = 128 * 1024
-WORKFLOW_EXPRESSION_NODES = 20_000
 #: (overflow: the rest is left out, and that is said)
 WORKFLOW_WARNINGS = 100
 STEP_TIMEOUT_SECONDS = 1_209_600
