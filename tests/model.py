@@ -12,21 +12,16 @@ from tests.model_tasks import Tasks
 
 
 class Model(Tasks):
-    """One workspace: a command is a method; `decide` calls it and lets offers follow.
+    """One workspace: a command is a method; `decide` calls it and what follows at once.
 
     Before it, the caller lets time pass.
     """
-
-    def __init__(
-        self, now: int, assignments_max: int, re_evaluate_tasks: int = 100
-    ) -> None:
-        super().__init__(now, assignments_max)
-        self.re_evaluate_tasks = re_evaluate_tasks
 
     def decide(self, command: str, arguments: dict[str, Any]) -> None:
         """Decide a command; Refused is raised before anything changes."""
         getattr(self, command)(**arguments)
         self.settle()
+        self.pass_time(self.now)
 
     def shift_offers(self, reservations: list[int], gap: int) -> None:
         for number in reservations:
@@ -49,7 +44,7 @@ class Model(Tasks):
                 self.expire_task(position(self.tasks, row))
             else:
                 number = position(self.workflows, row)
-                self.re_evaluate(number, self.re_evaluate_tasks)
+                self.re_evaluate(number)
             self.settle()
 
     def _pending_rows(self) -> list[ModelTask | ModelReservation | ModelWorkflow]:

@@ -26,6 +26,7 @@ class Offers(Steps):
             number
             for number, row in enumerate(self.tasks)
             if row.status == "pending" and row.skip_pending and not row.gone
+            if not row.passing
         ]:
             for task in asked:
                 self.skip_or_stay(task)
@@ -128,8 +129,12 @@ class Offers(Steps):
         if self.ask("refusal_scope", queue) == "none":
             return
         refusals = self.tasks[reservation.task].refusals
-        refusal = refusals.setdefault(reservation.worker, ModelRefusal())
+        refusal = refusals.pop(reservation.worker, ModelRefusal())
         refusal.count += 1
+        refusals[reservation.worker] = refusal
+        if len(refusals) > self.limits["REFUSALS_MAX"]:
+            self.decided["branch", "oldest refusal forgotten"] += 1
+            del refusals[next(iter(refusals))]
         if refusal.count < self.policy("refusal_limit", queue):
             self.decided["branch", "refused too seldom"] += 1
             return
@@ -155,7 +160,7 @@ class Offers(Steps):
         row = self.tasks[task]
         self.turn("task", task, "unoffered", "pending")
         self.forget_refusals(task)
-        if row.assignments >= self.assignments_max:
+        if row.assignments >= self.limits["ASSIGNMENTS_MAX"]:
             self.cancel(task, "overrun", "Max assignment count exceeded")
         elif row.step[0] == ROUTE and row.routes[row.route].kind == "worker":
             self.take_link(task, row.route + 1)

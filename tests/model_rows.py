@@ -14,6 +14,15 @@ EVERYBODY = -1
 #: link of a routing target, the top of another revision once the offers have ended
 DEFAULT, EXHAUSTED, ROUTE, ANEW = -1, -2, -3, -4
 
+#: what the oracle knows of limits; tapes set some of them lower
+LIMITS = {
+    "ASSIGNMENTS_MAX": 1_000,
+    "RE_EVALUATE_TASKS": 50,
+    "REMOVED_AT_ONCE": 50,
+    "STEPS_AT_ONCE": 100,
+    "REFUSALS_MAX": 100,
+}
+
 #: every policy by what it is called: strict, compat, and whether a queue may set it
 POLICIES: dict[str, tuple[Any, Any, bool]] = {
     "step_clock": ("step", "age", False),
@@ -181,6 +190,8 @@ class ModelTask:
     queue_entered: int = 0
     step_start: int = 0
     step_deadline: int = 0
+    #: in a step that was over when the task came, from which it goes on at once
+    passing: bool = False
     skip_pending: bool = False
     assignments: int = 0
     reason: str = ""

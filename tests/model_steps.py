@@ -8,6 +8,7 @@ from tests.model_rows import (
     DEFAULT,
     EVERYBODY,
     EXHAUSTED,
+    FINISHED,
     HELD,
     ROUTE,
     SECOND,
@@ -83,6 +84,11 @@ class Steps(World):
 
     def enter(self, task: int, step: Step, queue: int, start: int) -> None:
         """Enter a step; one that is over already, by the clock `age`, is left at once."""
+        self._enter(task, step, queue, start)
+        if self.tasks[task].passing:
+            self.leave_step(task)
+
+    def _enter(self, task: int, step: Step, queue: int, start: int) -> None:
         row = self.tasks[task]
         row.step = step
         self.move(task, queue)
@@ -97,9 +103,8 @@ class Steps(World):
         self.emit("workflow.target-matched", task)
         if self.wants_in_vain(row):
             self.emit("workflow.known-worker-missing", task)
-        if 0 < row.step_deadline <= self.now:
-            self.decided["branch", "entered too late"] += 1
-            self.leave_step(task)
+        row.passing = 0 < row.step_deadline <= self.now
+        self.decided["branch", "entered too late"] += row.passing
 
     def move(self, task: int, queue: int) -> None:
         """Begin another step, in this queue; refusals may count for so long only."""
@@ -117,15 +122,22 @@ class Steps(World):
     # Leaving
 
     def leave_step(self, task: int) -> None:
-        """Go on from a step, or a link, that timed out."""
+        """Go on from a step, or a link, that timed out; past so many at once."""
         row = self.tasks[task]
-        self.emit("task-queue.timeout", task)
-        if row.step[0] == ROUTE:
-            self.take_link(task, row.route + 1)
-        elif step := self._after_timeout(row):
-            self.enter(task, step, self._queue_of(row, step), row.step_deadline)
-        else:
-            self.exhaust(task, row.step[0])
+        for _ in range(self.limits["STEPS_AT_ONCE"]):
+            row.passing = False
+            self.emit("task-queue.timeout", task)
+            if row.step[0] == ROUTE:
+                self.take_link(task, row.route + 1)
+                return
+            step = self._after_timeout(row)
+            if not step:
+                self.exhaust(task, row.step[0])
+                return
+            self._enter(task, step, self._queue_of(row, step), row.step_deadline)
+            if not row.passing:
+                return
+        self.decided["branch", "passing steps one by one"] += 1
 
     def exhaust(self, task: int, number: int) -> None:
         """Do what filter, document or policy say about the end of a workflow."""
@@ -271,16 +283,27 @@ class Steps(World):
         row.skip_pending = False
 
     def remove(self, task: int, event: str) -> None:
-        """Remove a task with its reservations for good; open ones end first."""
-        waits = self.tasks[task].status in ("pending", "reserved")
+        """Remove a task with its reservations for good; open ones end first.
+
+        What is left of one that was offered very often is finished, and goes next.
+        """
+        row = self.tasks[task]
+        waits = row.status in ("pending", "reserved")
         cause, status = ("cancel", "canceled") if waits else ("complete", "completed")
         for number in self.held(task, *HELD):
             self.turn("reservation", number, cause, status)
             self.emit(f"reservation.{status}", number)
-        self.emit(event, task)
-        self.tasks[task].gone = True
-        for row in self.reservations:
-            row.gone = row.gone or row.task == task
+        left = [one for one in self.reservations if one.task == task and not one.gone]
+        for one in left[: self.limits["REMOVED_AT_ONCE"]]:
+            one.gone = True
+        row.gone = left == [] or left[-1].gone
+        purging = event == "task.purged" and not row.gone
+        self.emit("task.purging" if purging else event, task)
+        if not row.gone:
+            self.decided["branch", "removed in steps"] += 1
+            row.status = row.status if row.status in FINISHED else status
+            row.step_deadline = row.limit = 0
+            row.skip_pending, row.purge = False, self.now
 
     def offer(self, task: int, workers: list[int], candidates: int) -> None:
         raise NotImplementedError

@@ -265,9 +265,10 @@ class Tasks(Setup):
             row.limit = 0
             self.emit("task.wrapup-overdue", task)
 
-    def re_evaluate(self, workflow: int, most: int) -> None:
+    def re_evaluate(self, workflow: int) -> None:
         """Take up the next few tasks of earlier revisions."""
         row = self.workflows[workflow]
+        most = self.limits["RE_EVALUATE_TASKS"]
         for number in self.outdated(workflow)[:most]:
             task = self.tasks[number]
             task.revision = row.current

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from fractions import Fraction
 from itertools import count
 from typing import Any
@@ -12,6 +13,7 @@ from tests.model_rows import (
     ANEW,
     EVERYBODY,
     HELD,
+    LIMITS,
     OFFLINE,
     POLICIES,
     ROUTE,
@@ -29,9 +31,9 @@ from tests.model_rows import (
 class World:
     """One workspace. Things are numbered as they come; nothing derived is kept."""
 
-    def __init__(self, now: int, assignments_max: int) -> None:
+    def __init__(self, now: int, limits: Mapping[str, int] = LIMITS) -> None:
         self.now = now
-        self.assignments_max = assignments_max
+        self.limits = {**LIMITS, **limits}
         self.workspace = ModelWorkspace()
         self.activities = {OFFLINE: False, "Available": True, "Unavailable": False}
         #: unique name -> whether the order of workers is that of this channel alone
@@ -265,7 +267,7 @@ class World:
         waiting = [
             number
             for number, row in enumerate(self.tasks)
-            if row.status == "pending" and not row.gone
+            if row.status == "pending" and not row.passing and not row.gone
         ]
         return sorted(waiting, key=self._place)
 

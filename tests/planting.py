@@ -27,13 +27,16 @@ def copied(folder: Path) -> Path:
 
 def plant(patch: Path, copy: Path) -> None:
     """Apply a unified diff; every hunk has to fit in exactly one place."""
-    target, hunks = "", []
+    target, hunks, inside = "", [], False
     for line in patch.read_text().splitlines(keepends=True):
-        if line.startswith("+++ b/src/"):
+        if line.startswith("--- a/src/"):
+            inside = False
+        elif line.startswith("+++ b/src/"):
             target = line.removeprefix("+++ b/src/").strip()
         elif line.startswith("@@"):
             hunks.append((target, [], []))
-        elif hunks:
+            inside = True
+        elif inside:
             _, before, after = hunks[-1]
             before += [line[1:]] * (line[0] in " -")
             after += [line[1:]] * (line[0] in " +")

@@ -20,6 +20,7 @@ RESERVATION = {
     "canceled": "reservations_canceled",
     "rescinded": "reservations_rescinded",
 }
+DELETED = ("task.deleted", "task.system-deleted")
 
 
 class Fact(NamedTuple):
@@ -63,10 +64,13 @@ class Recount:
     def _look(self, change_set: ChangeSet) -> None:
         self._time = change_set.time
         rows = change_set.rows()
+        # What is left of a task that was deleted is finished; it was neither done nor not.
+        deleted = {each.sid for each in change_set.events if each.type in DELETED}
         for row in change_set.resources:
             before = self._rows.get(row.sid)
             if isinstance(row, Task):
-                self._look_at_task(before, row)
+                if row.sid not in deleted:
+                    self._look_at_task(before, row)
             elif isinstance(row, Reservation):
                 task = rows.get(row.task_sid) or self._rows[row.task_sid]
                 assert isinstance(task, Task)
@@ -128,7 +132,7 @@ class Recount:
             self._note(row, "tasks_entered_workflow")
         if event == "workflow.timeout":
             self._note(row, "tasks_timed_out_in_workflow")
-        if event in ("task.deleted", "task.system-deleted"):
+        if event in DELETED:
             self._note(row, "tasks_deleted")
 
     def _look_at_reservation(

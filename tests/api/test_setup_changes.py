@@ -126,21 +126,18 @@ async def test_a_workspace_moves_its_defaults(serving: Serving) -> None:
     ],
     ids=["boost", "missing array", "semantics", "order"],
 )
-async def test_what_the_matcher_reads_of_every_task_changes_while_few_wait(
+async def test_what_the_matcher_reads_of_every_task_changes_however_many_wait(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     workspace, found = serving.client.workspace, await only_workspace(serving)
     for _ in range(3):
         await serving.client.routing.CreateTask()
-    monkeypatch.setattr(limits, "WAITING_TOLD_MAX", 2)
-    refused = await refusal(workspace.UpdateWorkspace(sid=found.sid, **change))
-
-    assert [*refused] == ["FAILED_PRECONDITION", "RESOURCE_IN_USE"]
-    assert (await only_workspace(serving)) == found
-    harmless = policy_pb2.Policies(refusal_limit=3)
-    await workspace.UpdateWorkspace(sid=found.sid, policies=harmless)
-    monkeypatch.setattr(limits, "WAITING_TOLD_MAX", 3)
+    monkeypatch.setattr(limits, "TOLD_AT_ONCE", 1)
     await workspace.UpdateWorkspace(sid=found.sid, **change)
+    await workspace.CreateWorker(friendly_name="ann", activity="Available")
+
+    offered = await serving.client.routing.ListReservations()
+    assert len(offered.reservations) == 1
 
 
 async def test_a_workspace_is_deleted_when_it_is_empty(serving: Serving) -> None:
@@ -201,38 +198,43 @@ async def test_queues_see_an_activity_by_its_new_name(serving: Serving) -> None:
     assert offered.status == routing_pb2.TASK_STATUS_RESERVED
 
 
-async def test_an_activity_is_renamed_while_few_workers_are_in_it(
+async def test_an_activity_is_renamed_however_many_workers_are_in_it(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = serving.client.workspace
-    activity = await named(serving, "activity", "Offline")
-    made = await workspace.BatchCreateWorkers(
-        workers=[{"friendly_name": name} for name in ("ann", "ben")]
+    client = serving.client
+    activity = await named(serving, "activity", "Available")
+    for name in ("ann", "ben", "cid"):
+        await client.workspace.CreateWorker(friendly_name=name, activity="Available")
+    queue = (await client.workspace.ListTaskQueues()).task_queues[0]
+    await client.workspace.UpdateTaskQueue(
+        sid=queue.sid, target_workers='activity_name == "Ready"'
     )
-    monkeypatch.setattr(limits, "WORKERS_TOLD_MAX", 1)
-    call = workspace.UpdateActivity(sid=activity.sid, friendly_name="Away")
-    refused = await refusal(call)
+    tasks = [(await client.routing.CreateTask()).task for _ in range(3)]
+    monkeypatch.setattr(limits, "TOLD_AT_ONCE", 1)
+    await client.workspace.UpdateActivity(sid=activity.sid, friendly_name="Ready")
 
-    assert in_use(refused, activity.sid, *(row.sid for row in made.workers))
-    monkeypatch.setattr(limits, "WORKERS_TOLD_MAX", 2)
-    await workspace.UpdateActivity(sid=activity.sid, friendly_name="Away")
+    for task in tasks:
+        offered = (await client.routing.GetTask(sid=task.sid)).task
+        assert offered.status == routing_pb2.TASK_STATUS_RESERVED
 
 
-async def test_a_task_channel_comes_and_goes_with_few_workers(
+async def test_a_task_channel_comes_and_goes_however_many_workers_there_are(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, chat = serving.client.workspace, await named(serving, "", "chat")
-    await workspace.BatchCreateWorkers(
-        workers=[{"friendly_name": name} for name in ("ann", "ben")]
+    made = await workspace.BatchCreateWorkers(
+        workers=[{"friendly_name": name} for name in ("ann", "ben", "cid")]
     )
-    monkeypatch.setattr(limits, "CHANGE_SET_RESOURCES", 2)
-    for call in (
-        workspace.CreateTaskChannel(unique_name="video"),
-        workspace.DeleteTaskChannel(sid=chat.sid),
-    ):
-        assert [*await refusal(call)] == ["RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED"]
-    monkeypatch.setattr(limits, "CHANGE_SET_RESOURCES", 3)
-    await workspace.DeleteTaskChannel(sid=chat.sid)
+    monkeypatch.setattr(limits, "ROOMS_AT_ONCE", 1)
+    await workspace.CreateTaskChannel(unique_name="video")
+    gone = await workspace.DeleteTaskChannel(sid=chat.sid)
+
+    assert gone.task_channel.unique_name == "chat"
+    assert (await refusal(workspace.GetTaskChannel(sid=chat.sid))).code == "NOT_FOUND"
+    for worker in made.workers:
+        found = await workspace.ListWorkerChannels(worker_sid=worker.sid)
+        names = {row.task_channel_unique_name for row in found.worker_channels}
+        assert names == {"default", "sms", "video"}
 
 
 async def test_an_activity_in_use_stays(serving: Serving) -> None:

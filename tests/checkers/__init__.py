@@ -41,9 +41,10 @@ CHECKERS: tuple[Checker, ...] = (
 def violations(
     log: Iterable[ChangeSet], checkers: Iterable[Checker] = CHECKERS
 ) -> Iterator[str]:
-    """Yield what is wrong with a log that begins at the beginning."""
+    """Yield what is wrong with a log that begins at the beginning, and who says so."""
     fold, checkers = Fold(), tuple(checkers)
     for change_set in log:
         moment = fold.apply(change_set)
         for checker in checkers:
-            yield from checker(moment)
+            for text in checker(moment):
+                yield f"{checker.__name__}: {text}"

@@ -188,7 +188,7 @@ class Fold:
             if isinstance(row, Task):
                 self.waiting.drop(sid)
                 self._dirty_tasks.pop(sid, None)
-                if row.status == TaskStatus.PENDING and sid in self.rows:
+                if row.waits and sid in self.rows:
                     self.waiting.put(row)
                     self._dirty_tasks[sid] = None
         if self._sort:
@@ -249,8 +249,9 @@ def due_of(row: Row) -> int:
     """Return when something has to happen to a row, 0 for never."""
     if isinstance(row, Reservation):
         return row.deadline if row.status == ReservationStatus.PENDING else 0
-    if isinstance(row, Workflow):
-        return row.re_evaluate_time
+    if isinstance(row, Workflow | TaskChannel):
+        is_channel = isinstance(row, TaskChannel)
+        return row.spread_time if is_channel else row.re_evaluate_time
     if not isinstance(row, Task):
         return 0
     if row.status == TaskStatus.PENDING:

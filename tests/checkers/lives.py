@@ -136,6 +136,7 @@ def _due_of_event(event: str, before: Task, row: Row) -> int | None:
         "task.wrapup-overdue": "limit_time",
         "task.system-deleted": "limit_time",
         "task.purged": "purge_time",
+        "task.purging": "purge_time",
     }.get(event)
     return None if field is None else getattr(before, field)
 

@@ -25,6 +25,7 @@ from flexcore.domain.expressions import (
     parse_order,
     parse_reference,
 )
+from flexcore.domain.plan_lint import warnings_of_plan
 from flexcore.domain.tokens import tokens
 from flexcore.domain.workflows import after_skip, enter, parse_workflow, step_at
 
@@ -118,11 +119,12 @@ def check_workflow(text: str) -> None:
     plan = attempt("workflows", lambda: parse_workflow(text, lambda _: True))
     if plan is None:
         return
+    assert len(warnings_of_plan(plan)) <= limits.WORKFLOW_WARNINGS + 1
     step, steps = enter(plan, SCOPE), 0
     while step is not None:
         assert step_at(plan, step.filter_index, step.target_index) == step
         step, steps = after_skip(plan, step, SCOPE), steps + 1
-        assert steps <= limits.WORKFLOW_TARGETS_ALL + 1
+        assert steps <= limits.WORKFLOW_PARTS + 1
 
 
 def splice(source: random.Random) -> bytes:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from flexcore.domain import limits
 from tests.model import Model
-from tests.model_rows import FINISHED, SECOND
+from tests.model_rows import FINISHED, LIMITS, SECOND
 from tests.property import choices
 from tests.property.choices import NOTHING
 from tests.property.generator_setup import SetupActors, Step
@@ -19,8 +18,17 @@ class Generator(SetupActors):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         few = self.chance(0.3)
-        self.assignments_max = self.rng.randint(1, 3) if few else limits.ASSIGNMENTS_MAX
-        self.re_evaluate_tasks = self.rng.randint(1, 2)
+        #: limits that are out of a tape's reach otherwise
+        self.limits = {
+            "ASSIGNMENTS_MAX": self.rng.randint(1, 3)
+            if few
+            else LIMITS["ASSIGNMENTS_MAX"],
+            "RE_EVALUATE_TASKS": self.rng.randint(1, 2),
+            "REMOVED_AT_ONCE": self.rng.randint(1, 2),
+            "STEPS_AT_ONCE": self.rng.randint(1, 2),
+            "REFUSALS_MAX": self.rng.randint(1, 3),
+            "TOLD_AT_ONCE": self.rng.randint(1, 3),
+        }
 
     def opening(self) -> Iterator[Step]:
         """A small contact center of one semantics, with a few policies of its own."""

@@ -59,8 +59,16 @@ class Subject:
     def _decide(self, command: c.Command) -> None:
         now = self.clock.now()
         self._follow(self.decider.decide(self._principal, command, now))
-        while self.decider.matching.pending:
-            self._follow(self.decider.decide(self._principal, c.Tick(), now))
+        self._go_on(now)
+
+    def _go_on(self, now: int) -> None:
+        """Decide what is due, and what else follows by itself."""
+        decider, tick = self.decider, c.Tick()
+        while decider.due(now) or decider.matching.pending:
+            if decider.due(now):
+                self._follow(decider.expire_next(now))
+            else:
+                self._follow(decider.decide(self._principal, tick, now))
 
     def _follow(self, decided: Decided) -> None:
         if decided.commit is None or decided.commit.change_set is None:
@@ -98,8 +106,7 @@ class Subject:
 
     def pass_time(self, now: int) -> None:
         self.clock.advance(now - self.clock.now())
-        while self.decider.due(now):
-            self._follow(self.decider.expire_next(now))
+        self._go_on(now)
 
     def restart(self) -> None:
         """Go on with what follows from the rows alone, in no particular order."""

@@ -8,7 +8,7 @@ short and kept as a test. `python -m tests.property.tape` runs tapes by themselv
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, NamedTuple
@@ -32,12 +32,11 @@ DIVERGED = 3
 
 
 class Tape(NamedTuple):
-    """What a run is made of; two of its fields stand in for the limits of their names."""
+    """What a run is made of; `limits` are those of domain/limits.py that it changes."""
 
     seed: int
-    assignments_max: int
     steps: list[Step]
-    re_evaluate_tasks: int = limits.RE_EVALUATE_TASKS
+    limits: Mapping[str, int] = {}
 
 
 class Divergence(Exception):
@@ -48,8 +47,7 @@ class Divergence(Exception):
         super().__init__(
             f"seed {tape.seed}, step {len(tape.steps)}: {found}\n"
             "As a regression test:\n"
-            f"    replay(Tape({tape.seed}, {tape.assignments_max}, [\n{steps}    ],"
-            f" {tape.re_evaluate_tasks}))"
+            f"    replay(Tape({tape.seed}, [\n{steps}    ], {dict(tape.limits)}))"
         )
         self.tape = tape
         #: where they differ, of whatever row; a shorter tape has to fail the same way
@@ -63,9 +61,7 @@ class Pair:
         self.tape = tape
         self.look_every = look_every
         self.subject = Subject(tape.seed)
-        self.model = Model(
-            self.subject.clock.now(), tape.assignments_max, tape.re_evaluate_tasks
-        )
+        self.model = Model(self.subject.clock.now(), tape.limits)
         self.refused: Counter[str] = Counter()
         #: how often which type of event came
         self.happened: Counter[str] = Counter()
@@ -139,20 +135,18 @@ class Pair:
 @contextmanager
 def limited(tape: Tape) -> Iterator[None]:
     """Set the limits that are out of reach otherwise to those of a tape."""
-    before = limits.ASSIGNMENTS_MAX, limits.RE_EVALUATE_TASKS
-    limits.ASSIGNMENTS_MAX = tape.assignments_max
-    limits.RE_EVALUATE_TASKS = tape.re_evaluate_tasks
+    before = {name: getattr(limits, name) for name in tape.limits}
+    vars(limits).update(tape.limits)
     try:
         yield
     finally:
-        limits.ASSIGNMENTS_MAX, limits.RE_EVALUATE_TASKS = before
+        vars(limits).update(before)
 
 
 def run(seed: int, steps: int = STEPS) -> Pair:
     """Run the tape of a seed to the end of time; raises Divergence."""
     generator = Generator(seed)
-    limits_ = generator.assignments_max, generator.re_evaluate_tasks
-    pair = Pair(Tape(seed, limits_[0], [], limits_[1]))
+    pair = Pair(Tape(seed, [], generator.limits))
     with limited(pair.tape):
         for step in generator.opening():
             pair.apply(step)

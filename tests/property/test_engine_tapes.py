@@ -43,12 +43,16 @@ BRANCHES = (
     "refusals end with queue",
     "missed too few",
     "came back",
+    "oldest refusal forgotten",
+    "removed in steps",
+    "passing steps one by one",
 )
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
 EVENTS = (
     *(f"task.{name}" for name in ("created", "updated", "canceled", "deleted")),
     *(f"task.{name}" for name in ("wrapup", "wrapup-overdue", "completed", "purged")),
     *(f"task.{name}" for name in ("system-deleted", "refusal-expired", "routed")),
+    "task.purging",
     *(f"reservation.{name}" for name in ("created", "extended", "accepted")),
     *(f"reservation.{name}" for name in ("rejected", "timeout", "canceled")),
     *(f"reservation.{name}" for name in ("rescinded", "wrapup", "completed", "failed")),
@@ -165,7 +169,6 @@ def test_offers_made_together_time_out_in_the_order_they_were_made(seed: int) ->
     replay(
         Tape(
             seed,
-            1000,
             [
                 *COMPANY,
                 ("update_channel", {"worker": 0, "channel": "chat", "capacity": 0}),
@@ -184,7 +187,7 @@ def test_offers_made_together_time_out_in_the_order_they_were_made(seed: int) ->
 def test_task_due_together_with_its_offer_is_canceled_and_nobody_goes_offline() -> None:
     due = 1_700_000_005_000_000
     pair = replay(
-        Tape(1, 1000, [*COMPANY, create_task(timeout=5), ("pass_time", {"now": due})])
+        Tape(1, [*COMPANY, create_task(timeout=5), ("pass_time", {"now": due})])
     )
 
     assert pair.model.tasks[0].status == "canceled"
@@ -198,7 +201,6 @@ def test_offers_are_taken_back_in_the_order_they_were_made(seed: int) -> None:
     replay(
         Tape(
             seed,
-            1000,
             [
                 *COMPANY,
                 ("update_worker", {"worker": 0, "activity": "Offline"}),
@@ -213,9 +215,7 @@ def test_offers_are_taken_back_in_the_order_they_were_made(seed: int) -> None:
 
 
 def test_taking_offers_back_without_a_change_of_activity_is_refused() -> None:
-    pair = replay(
-        Tape(1, 1000, [*COMPANY, ("update_worker", {"worker": 0, "reject": True})])
-    )
+    pair = replay(Tape(1, [*COMPANY, ("update_worker", {"worker": 0, "reject": True})]))
 
     assert pair.refused == {"invalid_argument": 1}
 
@@ -225,7 +225,7 @@ def test_rebuilt_matcher_equals_the_live_one_whatever_the_sids(seed: int) -> Non
     queues: list[Step] = [
         ("create_queue", {"expression": f"level >= {level}"}) for level in range(4)
     ]
-    replay(Tape(seed, 1000, [*COMPANY, *queues, create_task(), ("restart", {})]))
+    replay(Tape(seed, [*COMPANY, *queues, create_task(), ("restart", {})]))
 
 
 def test_going_from_link_to_link_is_told() -> None:
@@ -234,7 +234,7 @@ def test_going_from_link_to_link_is_told() -> None:
         ("update_worker", {"worker": worker, "activity": "Offline"})
         for worker in (0, 1)
     ]
-    pair = replay(Tape(1, 1000, [*COMPANY, *away, create_task(routes=routes)]))
+    pair = replay(Tape(1, [*COMPANY, *away, create_task(routes=routes)]))
 
     assert pair.model.tasks[0].reason == "RoutingTarget not available"
 
@@ -243,7 +243,6 @@ def test_removed_task_frees_its_worker_at_the_time_it_is_removed() -> None:
     replay(
         Tape(
             1,
-            1000,
             [
                 *COMPANY,
                 create_task(),
@@ -261,7 +260,7 @@ def test_answer_that_is_late_for_a_task_in_no_queue_is_refused() -> None:
         ("accept", {"reservation": 0}),
     ]
     away: Step = ("update_worker", {"worker": 0, "activity": "Offline"})
-    pair = replay(Tape(1, 1000, [*COMPANY, away, create_task(routes=routes), *late]))
+    pair = replay(Tape(1, [*COMPANY, away, create_task(routes=routes), *late]))
 
     assert pair.refused == {"failed_precondition": 1}
 
@@ -272,7 +271,6 @@ def test_refusal_of_a_removed_worker_ends_for_expressions_too() -> None:
     replay(
         Tape(
             1,
-            1000,
             [
                 COMPANY[0],
                 COMPANY[1],
@@ -306,7 +304,6 @@ def test_older_of_two_tasks_of_equal_rank_goes_first() -> None:
     pair = replay(
         Tape(
             1,
-            1000,
             [
                 *COMPANY,
                 *full,
@@ -325,7 +322,6 @@ def test_step_is_not_skipped_by_who_was_offered_on_entering_it() -> None:
     pair = replay(
         Tape(
             1,
-            1000,
             [
                 COMPANY[0],
                 workflow({"queue": 0, "timeout": 5, "skip_if": "1 == 1"}, {"queue": 0}),
@@ -346,4 +342,4 @@ def test_oldest_tasks_are_re_evaluated_first_whatever_the_sids(seed: int) -> Non
         {"workflow": 1, **changed, "reservation_timeout": 5, "re_evaluate": True},
     )
     tasks = [create_task() for _ in range(5)]
-    replay(Tape(seed, 1000, [*COMPANY, *tasks, step], re_evaluate_tasks=1))
+    replay(Tape(seed, [*COMPANY, *tasks, step], {"RE_EVALUATE_TASKS": 1}))

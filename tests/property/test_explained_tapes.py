@@ -45,7 +45,7 @@ def tapes(first: int, count: int) -> Iterator[Pair]:
     """Yield every tape after every step."""
     for seed in range(first, first + count):
         generator = Generator(seed)
-        tape = Tape(seed, generator.assignments_max, [], generator.re_evaluate_tasks)
+        tape = Tape(seed, [], generator.limits)
         pair = Pair(tape, look_every=STEPS)
         with limited(tape):
             for step in generator.opening():

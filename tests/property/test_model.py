@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from flexcore.domain import limits
 from tests.model import Model
-from tests.model_rows import SECOND, ModelTask, Refused
+from tests.model_rows import LIMITS, SECOND, ModelTask, Refused
 
 START = 1_000 * SECOND
 PLAIN = {"filters": [], "default": {"queue": 0}, "reservation_timeout": 120}
@@ -15,7 +16,7 @@ class Scene:
     """A workspace with the workflow 1 and some available workers."""
 
     def __init__(self, workers: int = 2, **workflow: Any) -> None:
-        self.model = Model(START, 1_000)
+        self.model = Model(START)
         for _ in range(workers):
             self.do("create_worker", activity="Available", attributes="{}")
         self.do("create_workflow", **(PLAIN | workflow))
@@ -379,3 +380,7 @@ def test_soft_away_ends_with_a_sign_of_life() -> None:
     scene.do("accept", reservation=1)
 
     assert scene.model.workers[0].activity == "Available"
+
+
+def test_the_oracle_knows_the_limits_as_they_are() -> None:
+    assert {name: getattr(limits, name) for name in LIMITS} == LIMITS

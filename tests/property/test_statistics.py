@@ -64,8 +64,8 @@ def history(seed: int) -> Recording:
     """Run the tape of a seed; whether it goes as it should is for others to say."""
     generator = Generator(seed)
     recording = Recording(seed)
-    tape = Tape(seed, generator.assignments_max, [], generator.re_evaluate_tasks)
-    model = Model(recording.clock.now(), tape.assignments_max, tape.re_evaluate_tasks)
+    tape = Tape(seed, [], generator.limits)
+    model = Model(recording.clock.now(), tape.limits)
     with limited(tape):
         steps = [*generator.opening()]
         for number in range(len(steps) + STEPS):

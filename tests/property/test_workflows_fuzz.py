@@ -10,6 +10,7 @@ from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.expressions import Context, Dialect, judgement_of
+from flexcore.domain.plan_lint import warnings_of_plan
 from flexcore.domain.workflows import (
     Step,
     Target,
@@ -146,7 +147,7 @@ def test_what_is_called_unreachable_is_not_reached(
     plan = read(json.dumps({"task_routing": routing}), dialect)
     called = {
         text.removeprefix("configuration.task_routing.").split(":")[0]
-        for text in plan.warnings
+        for text in warnings_of_plan(plan)
         if ": unreachable: " in text
     }
 
@@ -168,7 +169,7 @@ def test_garbage_is_a_plan_or_an_invalid_argument(text: str, dialect: Dialect) -
         (field, _), *_ = error.violations
         assert field.startswith("configuration")
     else:
-        assert len(plan.warnings) <= limits.WORKFLOW_WARNINGS + 1
+        assert len(warnings_of_plan(plan)) <= limits.WORKFLOW_WARNINGS + 1
         assert plan == read(text, dialect)
 
 

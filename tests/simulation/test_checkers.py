@@ -163,7 +163,7 @@ def test_wrong_count_of_candidates_is_noticed(log: Log) -> None:
 def test_priority_inversion_is_noticed(log: Log) -> None:
     bad = everywhere(log, Task, lambda row: row.evolve(priority=99 - row.priority))
 
-    assert any(text.startswith("inversion") for text in violations(bad, [order]))
+    assert any(text.startswith("order: inversion") for text in violations(bad, [order]))
 
 
 def test_wrong_order_in_a_fifo_queue_is_noticed(log: Log) -> None:
@@ -190,7 +190,7 @@ def test_queue_of_the_wrong_kind_first_is_noticed(log: Log) -> None:
 
     found = list(violations(everywhere(log, TaskQueue, some), [order]))
 
-    assert any(text.startswith("preference") for text in found)
+    assert any(text.startswith("order: preference") for text in found)
 
 
 def test_overtaking_beyond_the_bound_is_noticed(log: Log) -> None:
@@ -200,7 +200,8 @@ def test_overtaking_beyond_the_bound_is_noticed(log: Log) -> None:
     found = list(violations(bad, [order]))
 
     assert any(
-        text.startswith("overtaking") and "points are worth" in text for text in found
+        text.startswith("order: overtaking") and "points are worth" in text
+        for text in found
     )
 
 

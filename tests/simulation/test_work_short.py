@@ -1,9 +1,11 @@
 """The short form of work.py: a few seeds, the same twice, and bugs that it finds."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.checkers import CHECKERS
 from tests.planting import PACKAGE, copied, plant, run
 from tests.simulation.company import Profile
 from tests.simulation.work import VIOLATED, quiet, simulate
@@ -61,8 +63,17 @@ def test_same_seed_same_hash_whatever_the_process() -> None:
         assert expected in done.stdout
 
 
-def test_there_are_enough_planted_bugs() -> None:
-    assert len(BUGS) >= 10
+def finder(patch: Path) -> str:
+    """Name the checker that a bug is planted for; some are for the harness itself."""
+    found = re.search(r"^Found by: (\w+)$", patch.read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def test_there_is_a_planted_bug_for_every_checker() -> None:
+    assert {finder(patch) for patch in BUGS} == {
+        "",
+        *(checker.__name__ for checker in CHECKERS),
+    }
 
 
 @pytest.mark.slow
@@ -74,3 +85,5 @@ def test_work_finds_the_planted_bug(patch: Path, tmp_path: Path) -> None:
     done = run(copy, "tests.simulation.work", "--seed", "1", "--seeds", SEEDS, *SIZE)
 
     assert done.returncode == VIOLATED, done.stdout + done.stderr
+    if checker := finder(patch):
+        assert f": {checker}: " in done.stdout

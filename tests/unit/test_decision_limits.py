@@ -2,23 +2,11 @@
 
 from flexcore.domain import limits
 from flexcore.engine import commands as c
-from flexcore.engine.decider import Decided
-from tests.vectors.floor import Floor
-
-
-class Measured(Floor):
-    """A floor that notes how many resources each decision changed."""
-
-    sizes: tuple[int, ...] = ()
-
-    def _follow(self, decided: Decided) -> Decided:
-        if decided.commit is not None and decided.commit.change_set is not None:
-            self.sizes += (len(decided.commit.change_set.resources),)
-        return super()._follow(decided)
+from tests.vectors.floor import MeasuredFloor
 
 
 def test_offers_that_have_no_room_beside_their_command_follow_later() -> None:
-    floor = Measured("strict")
+    floor = MeasuredFloor("strict")
     floor.add_channel("chat")
     names = [f"T{number}" for number in range(limits.BATCH_MAX)]
     for name in names:

@@ -19,7 +19,7 @@ SPANISH = 'languages HAS "es"'
 
 
 def looked(floor: Floor, task: Task) -> Explanation:
-    return finished(explain(floor._state, task))
+    return finished(explain(floor.state, task))
 
 
 def explained(floor: Floor, name: str = "T") -> Explanation:
@@ -121,7 +121,7 @@ def test_conditions_come_one_after_the_other(floor: Floor) -> None:
     floor.go("A", "Offline")
     floor.update_channel("A", "voice", configured_capacity=0)
 
-    found = list(failures(floor._state, floor.task(), floor.row("A", Worker)))
+    found = list(failures(floor.state, floor.task(), floor.row("A", Worker)))
 
     assert [(row.condition, row.text) for row in found] == [
         ("queue", 'languages HAS "es" fails'),
@@ -328,7 +328,7 @@ def test_task_that_has_candidates_has_its_turn_to_come(floor: Floor) -> None:
     floor.go("B", "Offline")
     floor.go("C", "Offline")
     floor.add_task()
-    state = floor._state
+    state = floor.state
     for name in ("A", "B"):
         available = floor.sid("Available")
         state.put(floor.row(name, Worker).evolve(activity_sid=available))
@@ -653,14 +653,14 @@ def test_look_stops_after_every_worker_of_every_step(floor: Floor) -> None:
     floor.lead(step("shut", timeout=10), step("shut", timeout=10), step("shut"))
     floor.add_task()
 
-    assert sum(1 for _ in explain(floor._state, floor.task())) == 1 + 3 * 3
+    assert sum(1 for _ in explain(floor.state, floor.task())) == 1 + 3 * 3
 
 
 def test_worker_who_goes_meanwhile_does_not_count(floor: Floor) -> None:
     floor.add_queue("spanish", SPANISH)
     floor.lead(step("spanish"))
     floor.add_task()
-    look = explain(floor._state, floor.task())
+    look = explain(floor.state, floor.task())
     for _ in range(2):
         next(look)
     floor.dismiss("C")
@@ -677,7 +677,7 @@ def test_staff_that_changes_while_it_is_noted_is_noted_anew(
     floor.add_queue("shut", "")
     floor.lead(step("shut"))
     floor.add_task()
-    look = explain(floor._state, floor.task())
+    look = explain(floor.state, floor.task())
     for number in range(changes):
         next(look)
         floor.hire(f"new {number}")

@@ -5,6 +5,7 @@ import pytest
 from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject
 from flexcore.domain.expressions import Context, Dialect, parse, warnings_of
+from flexcore.domain.plan_lint import warnings_of_plan
 from tests.documents import EVERYONE, SALES, one, plan
 
 COMPAT = Dialect("false", "false")
@@ -123,7 +124,7 @@ def test_live_value_in_a_queue_expression_is_named() -> None:
 
 
 def plan_warnings(*filters: JsonObject, **keys: object) -> list[str]:
-    found = plan(*filters, **keys).warnings
+    found = warnings_of_plan(plan(*filters, **keys))
     assert all(text.startswith("configuration.task_routing.") for text in found)
     return [text.removeprefix("configuration.task_routing.") for text in found]
 
@@ -217,7 +218,7 @@ def test_warnings_of_targets_have_their_path() -> None:
 def test_100_warnings_are_the_most() -> None:
     most = [one("1==0", {"queue": SALES, "timeout": 1})] * limits.WORKFLOW_WARNINGS
 
-    assert len(plan(*most).warnings) == 100
-    found = plan(*most, *most).warnings
+    assert len(warnings_of_plan(plan(*most))) == 100
+    found = warnings_of_plan(plan(*most, *most))
     assert len(found) == 101
     assert found[-1] == "configuration.task_routing: more warnings"

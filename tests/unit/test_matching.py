@@ -91,16 +91,20 @@ async def test_offers_of_large_tasks_stay_within_the_bytes_of_a_change_set(
 async def test_change_of_too_many_resources_is_refused_and_changes_nothing(
     running: Running,
 ) -> None:
-    for number in range(limits.CHANGE_SET_RESOURCES):
-        name = f"worker {number}"
-        await running.submit(c.CreateWorker(workspace_sid="", friendly_name=name))
+    for name in ("fax", "video"):
+        channel = c.CreateTaskChannel(
+            workspace_sid="", unique_name=name, friendly_name=name
+        )
+        await running.submit(channel)
     account = running.engine.accounts()[running.principal.account_sid]
     before = account.state.sequence, len(account.state.rows)
+    workers = tuple(
+        c.CreateWorker(workspace_sid="", friendly_name=f"worker {number}")
+        for number in range(limits.BATCH_MAX)
+    )
 
-    with pytest.raises(ResourceExhausted, match="at most 999 workers"):
-        await running.submit(
-            c.CreateTaskChannel(workspace_sid="", unique_name="fax", friendly_name="")
-        )
+    with pytest.raises(ResourceExhausted, match="may change 1000 resources"):
+        await running.submit(c.BatchCreateWorkers(workers=workers))
     assert (account.state.sequence, len(account.state.rows)) == before
 
 

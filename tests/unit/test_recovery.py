@@ -11,7 +11,7 @@ import pytest
 
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
-from flexcore.domain.errors import FlexcoreError, InvalidArgument
+from flexcore.domain.errors import FlexcoreError, InvalidArgument, NotFound
 from flexcore.domain.limits import HOUR, MILLISECOND, SECOND
 from flexcore.domain.model import (
     Account,
@@ -30,6 +30,7 @@ from flexcore.engine import commands as c
 from flexcore.engine.checks import check_account
 from flexcore.engine.directory import DIRECTORY_SID
 from flexcore.engine.recovery import recovered
+from flexcore.engine.routing.clocks import channel_of
 from flexcore.engine.routing.matching import Matching
 from flexcore.engine.timers import Deadlines, deadline_of
 from flexcore.store.sqlite import SqliteStore
@@ -45,6 +46,7 @@ from tests.staff import (
     interact,
     log_of,
     offer,
+    offers_of,
     outbound,
     settle,
     state_of,
@@ -294,6 +296,64 @@ async def test_what_was_not_written_is_wholly_absent(site: Site) -> None:
     assert "reservation.accepted" not in event_types(log_of(running))
     again = c.AcceptReservation(sid=reservation.sid, request_id="r-1")
     assert not (await running.submit(again)).repeated
+
+
+async def test_a_task_of_which_something_is_left_goes_after_a_restart(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REMOVED_AT_ONCE", 1)
+    monkeypatch.setattr(limits, "BATCH_COMMANDS", 1)
+    running = await site.start()
+    worker = await hire(running)
+    task = await add_task(running)
+    for name in "bcd":
+        (reservation,) = offers_of(running, worker)
+        await running.submit(c.RejectReservation(sid=reservation.sid))
+        worker = await hire(running, name)
+    running.store.faults += [None] + [Fault.RETRY] * 10
+    await running.submit(c.DeleteTask(sid=task.sid))
+    await until(lambda: len(running.store.faults) < 10)
+
+    running = await site.restart()
+
+    deleted = [sid for each in log_of(running)[-3:] for sid in each.deleted]
+    assert len(deleted) == 3 + 1
+    assert deleted[-1] == task.sid
+    assert state_of(running).where(Reservation, "task_sid", task.sid) == []
+    with pytest.raises(NotFound):
+        await running.submit(c.Get(sid=task.sid))
+
+
+async def test_a_task_channel_goes_on_to_all_workers_after_a_restart(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ROOMS_AT_ONCE", 2)
+    monkeypatch.setattr(limits, "BATCH_COMMANDS", 1)
+    running = await site.start()
+    workers = [await hire(running, name) for name in "abcdef"]
+    running.store.faults += [None] + [Fault.RETRY] * 10
+    create = c.CreateTaskChannel(
+        workspace_sid="", unique_name="video", friendly_name="video"
+    )
+    (channel,) = (await running.submit(create)).rows
+    await until(lambda: len(running.store.faults) < 10)
+
+    running = await site.restart()
+
+    state = state_of(running)
+    assert state.rows[channel.sid].spread_time == 0
+    for worker in workers:
+        assert channel_of(state, worker.sid, channel.sid) is not None
+    running.store.faults += [None] + [Fault.RETRY] * 10
+    await running.submit(c.DeleteTaskChannel(sid=channel.sid))
+    await until(lambda: len(running.store.faults) < 10)
+
+    running = await site.restart()
+
+    state = state_of(running)
+    assert channel.sid not in state.rows
+    for worker in workers:
+        assert channel_of(state, worker.sid, channel.sid) is None
 
 
 async def test_a_repeat_after_a_restart_gets_the_same_answer(site: Site) -> None:

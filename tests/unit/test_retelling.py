@@ -12,12 +12,8 @@ from tests.vectors.floor import Floor, step
 class Checked(Floor):
     """A floor whose matcher is compared with one rebuilt from the rows."""
 
-    @property
-    def decider(self) -> Any:
-        return self._decider
-
     def check(self) -> None:
-        assert self.decider.matching.dump() == Matching.rebuilt(self._state).dump()
+        assert self.decider.matching.dump() == Matching.rebuilt(self.state).dump()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,22 @@
 """Facts about workflow documents."""
 
 import json
+import time
 
 import pytest
 
 from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject
 from flexcore.domain.errors import InvalidArgument, Reason
-from flexcore.domain.expressions import Context, Dialect, parse, parse_order
+from flexcore.domain.expressions import (
+    Context,
+    Dialect,
+    _parsed,
+    parse,
+    parse_order,
+)
+from flexcore.domain.plan_lint import warnings_of_plan
+from flexcore.domain.tokens import tokens
 from flexcore.domain.workflows import (
     Exhaustion,
     Known,
@@ -335,7 +344,7 @@ def test_exhaustion_is_that_of_a_filter_or_of_the_document(
 
     assert found.filters[0].on_exhausted == expected
     assert found.on_exhausted == expected
-    assert found.warnings == ()
+    assert warnings_of_plan(found) == ()
 
 
 @pytest.mark.parametrize(
@@ -365,25 +374,111 @@ def test_malformed_exhaustion_is_refused(value: object, expected: str) -> None:
 # What a document may cost
 
 
-def test_20000_targets_are_the_most() -> None:
-    fifty: list[JsonObject] = [{"queue": SALES, "timeout": 1}, *[{"timeout": 1}] * 49]
-    most = [one("a", *fifty)] * 400
+TOO_MANY = (
+    "more than 12000 filters, targets, and words and signs of different expressions"
+)
 
-    assert plan(*most).warnings == ()
-    assert filter_refusal(*most, one("a")) == (
-        "filters[400].targets[0]: more than 20000 targets in all"
+
+def small_targets(filters: int) -> list[JsonObject]:
+    """Filters of 49 targets, each 50 parts, and an expression of one."""
+    targets: list[JsonObject] = [{"queue": SALES, "timeout": 1}, *[{"timeout": 1}] * 48]
+    return [one("a", *targets)] * filters
+
+
+def comparisons(filters: int, unit: str, joined: int, parts: int) -> list[JsonObject]:
+    """Filters of different expressions, which have so many parts; two more by filter."""
+    texts = [
+        " AND ".join(unit.replace("#", f"a{n}x{place}") for place in range(joined))
+        for n in range(filters)
+    ]
+    assert all(
+        parse(text, Context.TASK) and len(tokens(text)) - 1 == parts
+        for text in texts[:2]
     )
+    return [one(text) for text in texts]
 
 
-def test_20000_operands_and_operators_are_the_most() -> None:
-    # 64 paths and 63 operators, different in each filter
-    texts = [" OR ".join([f"a{n}"] * 64) for n in range(158)]
+def test_12000_targets_and_filters_are_the_most() -> None:
+    most = small_targets(239)
+    rest = 12_000 - 239 * 50 - 1
+    last = one("a", {"queue": SALES}, *[{"timeout": 1}] * (rest - 2))
 
-    assert plan(*(one(text) for text in texts[:-1]))
-    assert filter_refusal(*map(one, texts)) == (
-        "filters[157].expression: more than 20000 operands and operators"
-        " in all expressions"
-    )
+    assert plan(*most, last)
+    assert filter_refusal(*most, last, one()) == f"filters[240]: {TOO_MANY}"
+
+
+def test_12000_words_and_signs_are_the_most() -> None:
+    # 3 comparisons of 3 and the 2 operators between them, a filter and a target
+    most = comparisons(923, "# < 1", 3, 11)
+
+    assert plan(*most)
+    assert filter_refusal(*most, one("b")) == f"filters[923].expression: {TOO_MANY}"
+
+
+def letters(count: int) -> list[JsonObject]:
+    text = ", ".join(f"'{chr(97 + n % 26)}'" for n in range(64))
+    return comparisons(count, f"# NOT IN [{text}]", 1, 132)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        small_targets(235),
+        comparisons(923, "# < 1", 3, 11),
+        comparisons(169, "NOT # == 1", 14, 69),
+        comparisons(90, "# IN [" + ", ".join("1" * 64) + "]", 1, 131),
+        letters(89),
+        [
+            one(f"a == {n}", *[{"queue": SALES, "timeout": "1", "priority": "1",
+                               "skip_if": "workers.available == 0",
+                               "order_by": "worker.a DESC, worker.b",
+                               "expression": "task.a == worker.a"}] * 4)
+            for n in range(1_000)
+        ],
+    ],
+    ids=["targets", "comparisons", "negations", "numbers", "texts", "full"],
+)  # fmt: skip
+def test_the_largest_documents_are_read_in_less_than_a_tenth_of_a_second(
+    filters: list[JsonObject],
+) -> None:
+    text = document(*filters)
+    spent, judged = [], []
+    for _ in range(4):
+        _parsed.cache_clear()
+        start = time.process_time()
+        found = parse_workflow(text, lambda _: True)
+        spent.append(time.process_time() - start)
+        start = time.process_time()
+        warnings_of_plan(found)
+        judged.append(time.process_time() - start)
+
+    assert min(spent) < 0.1
+    assert min(judged) < 0.1
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "[]," * 340_000 + "[]",
+        '"",' * 340_000 + '""',
+        "1," * 510_000 + "1",
+        ",".join(['{"targets":[{"timeout":1}]}'] * 35_000),
+        "{" + ",".join(f'"k{n}":1' for n in range(80_000)) + "}",
+    ],
+    ids=["arrays", "texts", "numbers", "filters", "keys"],
+)
+def test_the_largest_garbage_is_refused_in_less_than_a_tenth_of_a_second(
+    inside: str,
+) -> None:
+    text = f'{{"task_routing":{{"filters":[{inside}]}}}}'
+    assert len(text) <= limits.WORKFLOW_BYTES
+    spent = []
+    for _ in range(4):
+        start = time.process_time()
+        refusal(text)
+        spent.append(time.process_time() - start)
+
+    assert min(spent) < 0.1
 
 
 def test_expressions_of_131072_characters_are_the_longest() -> None:
@@ -461,7 +556,9 @@ def test_documents_of_taskrouter_are_read_unchanged(dialect: Dialect) -> None:
     found = plan(*REPOSITORY, default={"queue": EVERYONE}, dialect=dialect)
 
     assert len(found.filters) == len(REPOSITORY)
-    assert [text.split(": ", 1)[1].split(" ")[0] for text in found.warnings] == [
+    assert [
+        text.split(": ", 1)[1].split(" ")[0] for text in warnings_of_plan(found)
+    ] == [
         "true" if dialect == Dialect() else "false",
         "always",
     ]

@@ -51,8 +51,8 @@ class Floor:
     def __init__(self, semantics: str, **policies: Any) -> None:
         self.clock = VirtualClock()
         self._ids = Ids(self.clock, random.Random(1))
-        self._decider = self._decider_of(State(ACCOUNT))
-        self._principal = c.Principal(ACCOUNT, "SK1")
+        self.decider = self._decider_of(State(ACCOUNT))
+        self.principal = c.Principal(ACCOUNT, "SK1")
         self._sids: dict[str, str] = {}
         #: what happened to which sid, in order
         self._events: list[tuple[str, str]] = []
@@ -61,7 +61,7 @@ class Floor:
             friendly_name="floor", semantics=semantics, policies=policies
         )
         self._workspace = self.do(workspace)[0].sid
-        for activity in self._state.of_kind(Activity):
+        for activity in self.state.of_kind(Activity):
             self._sids[activity.friendly_name] = activity.sid
         self.add_channel("voice")
         self.add_queue("Q")
@@ -71,18 +71,21 @@ class Floor:
         return Decider(state, self._ids, handlers(Vault(bytes(32), self._ids)))
 
     @property
-    def _state(self) -> State:
-        return self._decider.state
+    def state(self) -> State:
+        return self.decider.state
 
     def sid(self, name: str) -> str:
         return self._sids[name]
 
     def do(self, command: c.Command) -> tuple[Row, ...]:
-        """Decide a command now, whatever became due."""
+        """Decide a command now, whatever became due, and what it makes due at once."""
         now = self.clock.now()
-        decided = self._follow(self._decider.decide(self._principal, command, now))
-        while self._decider.matching.pending:
-            self._follow(self._decider.decide(self._principal, c.Tick(), now))
+        late = self.decider.due(now)
+        decided = self._follow(self.decider.decide(self.principal, command, now))
+        while self.decider.matching.pending:
+            self._follow(self.decider.decide(self.principal, c.Tick(), now))
+        if not late:
+            self.expire()
         return decided.rows
 
     def _follow(self, decided: Decided) -> Decided:
@@ -96,7 +99,7 @@ class Floor:
     def wait(self, seconds: float) -> None:
         """Let time pass; what becomes due on the way is decided when it is due."""
         until = self.clock.now() + int(seconds * SECOND)
-        while (first := self._decider.deadlines.first()) and first[0] <= until:
+        while (first := self.decider.deadlines.first()) and first[0] <= until:
             self.clock.advance(max(0, first[0] - self.clock.now()))
             self.expire()
         self.clock.advance(until - self.clock.now())
@@ -108,8 +111,8 @@ class Floor:
     def expire(self) -> None:
         """Decide what has become due."""
         now = self.clock.now()
-        while self._decider.due(now):
-            self._follow(self._decider.expire_next(now))
+        while self.decider.due(now):
+            self._follow(self.decider.expire_next(now))
             self.do(c.Tick())
 
     # the workspace
@@ -305,7 +308,7 @@ class Floor:
         return self._sorted("worker_sid", worker)[-1]
 
     def _sorted(self, field: str, name: str) -> list[Reservation]:
-        rows = self._state.of_kind(Reservation)
+        rows = self.state.of_kind(Reservation)
         found = (row for row in rows if getattr(row, field) == self._sids[name])
         return sorted(found, key=lambda row: row.order)
 
@@ -316,14 +319,14 @@ class Floor:
     # looking
 
     def row(self, name: str, kind: type[R]) -> R:
-        return self._state.need(self._sids[name], kind)
+        return self.state.need(self._sids[name], kind)
 
     def task(self, name: str = "T") -> Task:
         return self.row(name, Task)
 
     def status(self, name: str = "T") -> str:
         """Return a task's status with its reason, or `gone`."""
-        task = self._state.find(self._sids[name], Task)
+        task = self.state.find(self._sids[name], Task)
         if task is None:
             return "gone"
         return f"{task.status}: {task.reason}" if task.reason else task.status.value
@@ -404,8 +407,21 @@ class ForgetfulFloor(Floor):
         super().expire()
 
     def _start_anew(self) -> None:
-        before, state = self._state, State(ACCOUNT)
+        before, state = self.state, State(ACCOUNT)
         state.sequence = before.sequence
         for sid in sorted(before.rows, key=lambda sid: sid[::-1]):
             state.put(before.rows[sid])
-        self._decider = self._decider_of(state)
+        self.decider = self._decider_of(state)
+
+
+class MeasuredFloor(Floor):
+    """A floor that notes how many resources and events each decision came to."""
+
+    sizes: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+
+    def _follow(self, decided: Decided) -> Decided:
+        if decided.commit is not None and decided.commit.change_set is not None:
+            self.sizes += (len(decided.commit.change_set.resources),)
+            self.lengths += (len(decided.commit.change_set.events),)
+        return super()._follow(decided)

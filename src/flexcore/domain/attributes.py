@@ -55,10 +55,18 @@ def decode_object(
     size_max: int,
     keys_max: int = limits.ATTRIBUTES_KEYS,
     depth_max: int = limits.ATTRIBUTES_DEPTH,
+    tokens_max: int | None = None,
 ) -> JsonObject:
-    """Decode one JSON object of at most `size_max` bytes and `keys_max` keys in all."""
+    """Decode one JSON object of at most `size_max` bytes and `keys_max` keys in all.
+
+    `tokens_max` limits keys, strings and brackets together.
+    """
     encoded = _encoded(text, field, size_max)
-    _scan(text, field, keys_max, depth_max)
+    tokens = _TOKEN.findall(text)
+    if tokens_max is not None and len(tokens) > tokens_max:
+        refusal = f"more than {tokens_max} keys, strings and brackets"
+        raise InvalidArgument(field, refusal)
+    _scan(text, tokens, field, keys_max, depth_max)
     try:
         value = msgspec.json.decode(encoded)
     except msgspec.DecodeError as error:
@@ -116,7 +124,9 @@ def _encoded(text: str, field: str, size_max: int) -> bytes:
     return encoded
 
 
-def _scan(text: str, field: str, keys_max: int, depth_max: int) -> None:
+def _scan(
+    text: str, tokens: list[str], field: str, keys_max: int, depth_max: int
+) -> None:
     """Refuse excess depth, too many or too long keys, and keys given twice.
 
     Broken JSON may pass: the decoder stops at its first fault, which lies behind
@@ -125,7 +135,7 @@ def _scan(text: str, field: str, keys_max: int, depth_max: int) -> None:
     #: the keys of every open object; arrays and the level outside stay empty
     levels: list[set[str]] = [set()]
     keys = 0
-    for index, token in enumerate(_TOKEN.findall(text)):
+    for index, token in enumerate(tokens):
         refusal = ""
         if token[-1] == ":":
             keys += 1

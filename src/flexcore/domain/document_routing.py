@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from flexcore.domain import limits
-from flexcore.domain.attributes import JsonObject, JsonValue, decode_object
+from flexcore.domain.attributes import JsonObject, JsonValue
 from flexcore.domain.document_fields import (
     DROPPED,
     EVERYBODY,
@@ -16,7 +16,7 @@ from flexcore.domain.document_scope import ORDERS, Scope
 from flexcore.domain.entries import Entry
 from flexcore.domain.expressions import Context, parse
 from flexcore.domain.model import TaskQueue, Workflow
-from flexcore.domain.workflows import parse_workflow
+from flexcore.domain.workflows import decode_document, parse_workflow
 
 
 def read_task_queue(scope: Scope, entry: Entry) -> TaskQueue:
@@ -87,8 +87,7 @@ def _with_sids(found: str | JsonObject, at: str, queue: Callable[[str], str]) ->
     """Put sids in place of names; a text that has none stays as it is."""
     value, text = found, ""
     if isinstance(value, str):
-        text, sizes = value, (limits.WORKFLOW_BYTES, limits.WORKFLOW_KEYS)
-        value = decode_object(text, at, size_max=sizes[0], keys_max=sizes[1])
+        text, value = value, decode_document(value, at)
     for holder in _naming_queues(value):
         name = holder.get("queue")
         sid = queue(name) if isinstance(name, str) else ""

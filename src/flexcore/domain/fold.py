@@ -47,7 +47,7 @@ IGNORED: Mapping[str, str] = {
         created updated attributes.update capacity.update channel.availability.update
         missed-offer
     """,
-    "task": "updated routed wrapup wrapup-overdue refusal-expired purged",
+    "task": "updated routed wrapup wrapup-overdue refusal-expired purging purged",
     "reservation": "extended wrapup failed",
     "conversation": "created closed",
     "participant": "added removed",

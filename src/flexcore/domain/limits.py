@@ -36,15 +36,16 @@ EXPRESSION_CACHE = 1_024
 
 # Workflows (overflow: INVALID_ARGUMENT with the path)
 WORKFLOW_BYTES = 1_038_576
-WORKFLOW_KEYS = 100_000
+WORKFLOW_KEYS = 50_000
+#: keys, strings and brackets
+WORKFLOW_TOKENS = 150_000
 WORKFLOW_FILTERS = 1_000
 WORKFLOW_TARGETS = 50
-#: targets of all filters together
-WORKFLOW_TARGETS_ALL = 20_000
-#: characters, and operands and operators, of all different expressions together: a
-#: document is read in one go, in about a tenth of a second
+#: filters, targets, and the words and signs of all different expressions: a document is
+#: read in one go
+WORKFLOW_PARTS = 12_000
+#: characters of all different expressions together
 WORKFLOW_EXPRESSION_CHARS = 128 * 1024
-WORKFLOW_EXPRESSION_NODES = 20_000
 #: (overflow: the rest is left out, and that is said)
 WORKFLOW_WARNINGS = 100
 STEP_TIMEOUT_SECONDS = 1_209_600
@@ -73,8 +74,17 @@ RESERVATION_TIMEOUT_SECONDS_DEFAULT = 120
 RESERVATION_TIMEOUT_SECONDS_MAX = 86_400
 #: offers of one task; the next cycle cancels it (routing: "max assignment count")
 ASSIGNMENTS_MAX = 1_000
+#: ended reservations that one decision removes with their task (overflow: the next one
+#: goes on, before anything else is decided)
+REMOVED_AT_ONCE = 50
+#: workers whose refusals of a task count (overflow: the one that is longest ago is
+#: forgotten, and may be offered it again)
+REFUSALS_MAX = 100
 #: offers of one task at once
 RESERVED_WORKERS_MAX = 50
+#: steps that are over and one decision takes a task past (overflow: the next one goes
+#: on, before anything else is decided)
+STEPS_AT_ONCE = 100
 #: links of a routing target (overflow: INVALID_ARGUMENT)
 ROUTES_MAX = 10
 #: how long a worker named by a routing target is waited for
@@ -86,12 +96,15 @@ SPECS_KEPT = 256
 #: tasks or workers of one batch (overflow: INVALID_ARGUMENT)
 BATCH_MAX = 200
 #: waiting tasks that one step of a re-evaluation moves, and the wait between two steps
-RE_EVALUATE_TASKS = 100
+RE_EVALUATE_TASKS = 50
 RE_EVALUATE_WAIT = 10 * MILLISECOND
-#: waiting tasks, and workers, the matcher is told anew of in one decision (overflow:
-#: FAILED_PRECONDITION)
-WAITING_TOLD_MAX = 1_000
-WORKERS_TOLD_MAX = 1_000
+#: waiting tasks and workers that one decision tells the matcher anew of, because
+#: something they read has changed (overflow: the next ones go on; until all are told,
+#: nothing is offered)
+TOLD_AT_ONCE = 200
+#: workers whom one decision gives their room on a new task channel, or takes it from them
+#: (overflow: the next one goes on, before anything else is decided)
+ROOMS_AT_ONCE = 250
 #: revisions kept of a workflow (overflow: the oldest that no open task is in goes; if
 #: there is none, RESOURCE_EXHAUSTED)
 REVISIONS_MAX = 100

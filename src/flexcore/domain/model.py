@@ -92,12 +92,17 @@ class TaskChannel(Row, frozen=True, gc=False, kw_only=True, tag="task_channel"):
     """A capacity class of tasks.
 
     `channel_optimized_routing` orders candidates by what they did on this channel alone.
+    It comes to the workers, and leaves them, a few at a time: `spread_time` is when the
+    next few follow and `spread_order` the order of the last one.
     """
 
     workspace_sid: str
     unique_name: str
     friendly_name: str
     channel_optimized_routing: bool = False
+    leaving: bool = False
+    spread_time: int = 0
+    spread_order: int = -1
 
 
 class TaskQueue(Row, frozen=True, gc=False, kw_only=True, tag="task_queue"):
@@ -233,6 +238,17 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     purge_time: int = 0
 
     @property
+    def waits(self) -> bool:
+        """Whether it may be offered to somebody.
+
+        A pending task does not wait on its way past steps that are over: one that was
+        over when the task came to it is left before anything else is decided.
+        """
+        if self.status is not TaskStatus.PENDING:
+            return False
+        return not 0 < self.step_deadline <= self.update_time
+
+    @property
     def open_workspace_sid(self) -> str:
         """The workspace whose agents still have it to do, if they have."""
         return self.workspace_sid if self.status in OPEN_TASK else ""
@@ -285,6 +301,11 @@ class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
     def open_worker_sid(self) -> str:
         """The worker whose capacity it holds, if it still does."""
         return self.worker_sid if self.status in OPEN_RESERVATION else ""
+
+    @property
+    def open_task_sid(self) -> str:
+        """The task it is of, as long as its worker may have that task."""
+        return self.task_sid if self.status in OPEN_RESERVATION else ""
 
 
 # --- conversations ---------------------------------------------------------------------

@@ -15,7 +15,9 @@ from flexcore.domain.plans import Filter, Target, WorkflowPlan
 _NAMES = frozenset({"sid", "friendly_name", "activity_sid", "activity_name"})
 
 
-def warnings_of_plan(plan: WorkflowPlan, path: str) -> tuple[str, ...]:
+def warnings_of_plan(
+    plan: WorkflowPlan, path: str = "configuration.task_routing"
+) -> tuple[str, ...]:
     """Return the first WORKFLOW_WARNINGS warnings, and whether there are more."""
     most = limits.WORKFLOW_WARNINGS
     found = list(islice(_warnings(plan, path), most + 1))

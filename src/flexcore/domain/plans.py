@@ -85,8 +85,6 @@ class WorkflowPlan(msgspec.Struct, frozen=True, gc=False):
     filters: tuple[Filter, ...] = ()
     default: Target | None = None
     on_exhausted: Exhaustion | None = None
-    #: what its author should look at, each with the path of the value
-    warnings: tuple[str, ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):

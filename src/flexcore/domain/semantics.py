@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 
 Value: TypeAlias = str | int | bool
@@ -72,7 +73,8 @@ POLICIES: Mapping[str, Policy] = {
         True,
         "how long the refusals of a task by a worker count: not at all, or while "
         "the task is in the same `step`, in the same `queue`, or as long as there "
-        "is the `task`; a rejected and a missed offer are refusals",
+        "is the `task`; a rejected and a missed offer are refusals, and those of the "
+        f"latest {limits.REFUSALS_MAX} workers count",
     ),
     "refusal_limit": Policy(
         1,

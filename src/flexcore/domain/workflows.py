@@ -14,6 +14,7 @@ out, a number may be given as a string. What a plan means says `plans.py`.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from flexcore.domain import limits
@@ -28,7 +29,6 @@ from flexcore.domain.expressions import (
     parse_reference,
 )
 from flexcore.domain.objects import check_keys, integer, objects, string
-from flexcore.domain.plan_lint import warnings_of_plan
 from flexcore.domain.plans import (
     ACTIONS,
     DEFAULT_FILTER,
@@ -49,6 +49,7 @@ from flexcore.domain.plans import (
     known_of,
     step_at,
 )
+from flexcore.domain.tokens import tokens
 
 __all__ = [
     "DEFAULT_FILTER",
@@ -64,10 +65,13 @@ __all__ = [
     "after_skip",
     "after_timeout",
     "age_seconds_max",
+    "decode_document",
     "enter",
     "exhaustion_of",
     "known_of",
+    "may_name",
     "parse_workflow",
+    "saved_plan",
     "step_at",
 ]
 
@@ -90,6 +94,17 @@ _TARGET_KEYS = frozenset(
 )
 
 
+def decode_document(text: str, field: str) -> JsonObject:
+    """Decode the JSON of a document; raises InvalidArgument beyond its limits."""
+    return decode_object(
+        text,
+        field,
+        size_max=limits.WORKFLOW_BYTES,
+        keys_max=limits.WORKFLOW_KEYS,
+        tokens_max=limits.WORKFLOW_TOKENS,
+    )
+
+
 def parse_workflow(
     text: str,
     queue_exists: Callable[[str], bool],
@@ -101,18 +116,24 @@ def parse_workflow(
     Raises InvalidArgument with the path of the value at fault. Unknown keys are refused,
     never ignored.
     """
-    document = decode_object(
-        text, field, size_max=limits.WORKFLOW_BYTES, keys_max=limits.WORKFLOW_KEYS
-    )
+    document = decode_document(text, field)
     check_keys(document, field, frozenset({"task_routing"}))
     path = f"{field}.task_routing"
     routing = document.get("task_routing")
     if not isinstance(routing, dict):
         raise InvalidArgument(path, "an object is required")
-    plan = _Reader(queue_exists, dialect or Dialect()).plan(routing, path)
-    return WorkflowPlan(
-        plan.filters, plan.default, plan.on_exhausted, warnings_of_plan(plan, path)
-    )
+    return _Reader(queue_exists, dialect or Dialect()).plan(routing, path)
+
+
+@lru_cache(maxsize=limits.WORKFLOWS_MAX)
+def saved_plan(text: str, dialect: Dialect) -> WorkflowPlan:
+    """Return the plan of a document that was checked when it was saved."""
+    return parse_workflow(text, lambda _: True, dialect=dialect)
+
+
+def may_name(text: str, word: str) -> bool:
+    """Say whether a document may name a queue or a channel: most need not be read."""
+    return word in text or "\\u" in text
 
 
 class _Reader:
@@ -124,8 +145,7 @@ class _Reader:
         #: what was read, by key and text: documents repeat themselves
         self._read: dict[tuple[str, str], Any] = {}
         self._chars = 0
-        self._nodes = 0
-        self._targets = 0
+        self._parts = 0
 
     def plan(self, routing: JsonObject, path: str) -> WorkflowPlan:
         check_keys(
@@ -141,11 +161,12 @@ class _Reader:
         return plan
 
     def _filter(self, value: JsonObject, path: str) -> Filter:
+        self._count(1, path)
         check_keys(value, path, _FILTER_KEYS)
         expression = self._expression(value, path, "expression", Context.TASK)
         targets: list[Target] = []
         for below, at in objects(value, path, "targets", limits.WORKFLOW_TARGETS):
-            self._count_target(at)
+            self._count(1, at)
             check_keys(below, at, _TARGET_KEYS)
             inherited = targets[-1].queue_sid if targets else None
             targets.append(self._target(below, at, inherited))
@@ -154,11 +175,15 @@ class _Reader:
         name = _filter_name(value, path)
         return Filter(name, expression, tuple(targets), self._exhaustion(value, path))
 
-    def _count_target(self, path: str) -> None:
-        self._targets += 1
-        most = limits.WORKFLOW_TARGETS_ALL
-        if self._targets > most:
-            raise InvalidArgument(path, f"more than {most} targets in all")
+    def _count(self, parts: int, path: str) -> None:
+        self._parts += parts
+        most = limits.WORKFLOW_PARTS
+        if self._parts > most:
+            raise InvalidArgument(
+                path,
+                f"more than {most} filters, targets, and words and signs of different"
+                " expressions",
+            )
 
     def _default(self, routing: JsonObject, path: str) -> Target | None:
         value = routing.get("default_filter")
@@ -231,13 +256,7 @@ class _Reader:
         self, value: JsonObject, path: str, key: str, context: Context
     ) -> Expression | None:
         def read(text: str, field: str) -> Expression:
-            expression = parse(text, context, field, self._dialect)
-            self._nodes += expression.size
-            most = limits.WORKFLOW_EXPRESSION_NODES
-            if self._nodes > most:
-                refusal = f"more than {most} operands and operators in all expressions"
-                raise InvalidArgument(field, refusal)
-            return expression
+            return parse(text, context, field, self._dialect)
 
         # Filters and targets have this key in common, and not its context.
         return self._once(value, path, key, read, context.value)
@@ -262,6 +281,7 @@ class _Reader:
                 refusal = f"more than {most} characters in all expressions"
                 raise InvalidArgument(f"{path}.{key}", refusal)
             self._read[known] = read(text, f"{path}.{key}")
+            self._count(len(tokens(text)) - 1, f"{path}.{key}")
         found: Read = self._read[known]
         return found
 

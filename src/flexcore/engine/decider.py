@@ -19,6 +19,7 @@ from flexcore.domain.model import (
     Reservation,
     Row,
     Task,
+    TaskChannel,
     Worker,
     Workflow,
 )
@@ -49,6 +50,7 @@ from flexcore.engine.setup import (
     activities,
     imports,
     queues,
+    rooms,
     task_channels,
     workers,
     workflows,
@@ -237,6 +239,9 @@ class Decider:
     def _match(self, decision: Decision) -> None:
         """Let offers follow, and tasks go on that shall not wait where nobody is."""
         self.matching.sync(decision.unsynced())
+        self.matching.catch_up()
+        if self.matching.behind:
+            return
         left = limits.CHANGE_SET_RESOURCES - len(decision.touched)
         room = min(OFFERS_PER_DECISION, left // _OFFERED_RESOURCES)
         while self.matching.pending and room > 0:
@@ -307,6 +312,8 @@ class Decider:
                 tasks.expire_task(decision, row)
             elif isinstance(row, Workflow):
                 re_evaluation.go_on(decision, row)
+            elif isinstance(row, TaskChannel):
+                rooms.go_on(decision, row)
         except BaseException:
             decision.undo()
             raise

@@ -6,84 +6,31 @@ that is not durable yet is never dropped, because the store could not give it ba
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from flexcore.domain import limits
 from flexcore.domain.model import (
-    Activity,
-    AddressConfiguration,
     Conversation,
     Interaction,
     InteractionChannel,
     InteractionParticipant,
     Invite,
-    Key,
     Message,
     Participant,
     Receipt,
     Reservation,
     Row,
-    Sender,
     Task,
-    TaskChannel,
-    TaskQueue,
-    Worker,
-    WorkerChannel,
-    Workflow,
-    WorkflowRevision,
-    Workspace,
 )
 from flexcore.domain.states import OPEN_TASK, ChannelStatus, OutboxState
+from flexcore.engine.indexes import Indexes
 from flexcore.store.interface import Found, OutboxEntry
 
 if TYPE_CHECKING:
     from flexcore.domain.semantics import Policies
 
 R = TypeVar("R", bound=Row)
-
-#: the fields by which rows of a kind are looked up in memory
-INDEXES: Mapping[type[Row], tuple[str, ...]] = {
-    Activity: ("workspace_sid",),
-    TaskChannel: ("workspace_sid",),
-    TaskQueue: ("workspace_sid",),
-    Workflow: ("workspace_sid",),
-    WorkflowRevision: ("workflow_sid",),
-    Worker: ("workspace_sid", "name_key", "activity_sid", "return_activity_sid"),
-    WorkerChannel: ("worker_sid",),
-    Task: (
-        "open_workspace_sid",
-        "open_queue_sid",
-        "open_workflow_sid",
-        "open_revision_sid",
-        "open_channel_sid",
-    ),
-    Reservation: ("task_sid", "open_worker_sid"),
-    Participant: ("conversation_sid",),
-    Interaction: ("workflow_sid",),
-    InteractionChannel: ("interaction_sid",),
-    InteractionParticipant: ("interaction_sid",),
-    Invite: ("interaction_sid",),
-    AddressConfiguration: ("address",),
-    Sender: ("address", "endpoint_id"),
-    Key: ("account_sid",),
-    Workspace: (),
-}
-
-
-def _values(fields: tuple[str, ...]) -> Callable[[Row], tuple[str, ...]]:
-    """Return what reads all of these fields from a row at once."""
-    if len(fields) > 1:
-        return attrgetter(*fields)
-    return lambda row: (getattr(row, fields[0]),)
-
-
-_VALUES: Mapping[type[Row], Callable[[Row], tuple[str, ...]]] = {
-    kind: _values(fields) for kind, fields in INDEXES.items() if fields
-}
-#: the values of a row that was not there
-_NONE = ("",) * max(map(len, INDEXES.values()))
 
 #: what hangs below the root of an aggregate and is dropped with it
 MEMBERS: Mapping[type[Row], tuple[tuple[type[Row], str], ...]] = {
@@ -124,7 +71,7 @@ class State:
         self.stamp = 0
         self.rows: dict[str, Row] = {}
         self._kinds: dict[type[Row], dict[str, None]] = {}
-        self._index: dict[tuple[type[Row], str, str], dict[str, None]] = {}
+        self._indexes = Indexes()
         self._lookups: OrderedDict[str, tuple[Found, int]] = OrderedDict()
         self._droppable: OrderedDict[str, int] = OrderedDict()
         #: what engine/setup/policies.py worked out, with the rows it follows from
@@ -147,23 +94,28 @@ class State:
 
     def where(self, kind: type[R], field: str, value: str) -> list[R]:
         """Return rows of `kind` whose `field` is `value`, by sid."""
-        sids = self._index.get((kind, field, value))
-        if not sids:
-            return []
-        return [self.need(sid, kind) for sid in sorted(sids)]
+        sids = self._indexes.sids(kind, field, value)
+        return [self.need(sid, kind) for sid in sorted(sids)] if sids else []
 
     def each(self, kind: type[R], field: str, value: str) -> Iterator[R]:
         """Yield what `where` gives, in any order: for what that does not matter to."""
-        for sid in self._index.get((kind, field, value), ()):
+        for sid in self._indexes.sids(kind, field, value):
+            yield self.need(sid, kind)
+
+    def line(
+        self, kind: type[R], field: str, value: str, after: int = -1
+    ) -> Iterator[R]:
+        """Yield what `where` gives in the order of ORDERS, behind a place in it."""
+        for sid in self._indexes.line(kind, field, value, after):
             yield self.need(sid, kind)
 
     def sids(self, kind: type[R], field: str, value: str) -> Iterator[str]:
         """Yield the sids of what `each` gives; RuntimeError once one came or went."""
-        return iter(self._index.get((kind, field, value), ()))
+        return iter(self._indexes.sids(kind, field, value))
 
     def count(self, kind: type[Row], field: str, value: str) -> int:
         """Return how many rows `where` would give."""
-        return len(self._index.get((kind, field, value), ()))
+        return len(self._indexes.sids(kind, field, value))
 
     def of_kind(self, kind: type[R]) -> Iterator[R]:
         """Yield every row of a kind, by sid."""
@@ -180,33 +132,14 @@ class State:
         self.rows[row.sid] = row
         if before is None:
             self._kinds.setdefault(type(row), {})[row.sid] = None
-        fields = INDEXES.get(type(row), ())
-        after = _VALUES[type(row)](row) if fields else ()
-        was = _VALUES[type(row)](before) if fields and before is not None else _NONE
-        if after == was:
-            return before
-        for field, value, old in zip(fields, after, was, strict=False):
-            if old == value:
-                continue
-            self._unindex(type(row), field, old, row.sid)
-            if value:
-                self._index.setdefault((type(row), field, value), {})[row.sid] = None
+        self._indexes.follow(before, row)
         return before
 
     def drop(self, sid: str) -> None:
         """Forget a row, as if it had never been read."""
         row = self.rows.pop(sid)
         del self._kinds[type(row)][sid]
-        for field in INDEXES.get(type(row), ()):
-            self._unindex(type(row), field, getattr(row, field), sid)
-
-    def _unindex(self, kind: type[Row], field: str, value: str, sid: str) -> None:
-        if not value:
-            return
-        sids = self._index[(kind, field, value)]
-        del sids[sid]
-        if not sids:
-            del self._index[(kind, field, value)]
+        self._indexes.forget(row)
 
     # look-ups
 

@@ -6,7 +6,7 @@ nothing here needs to be undone when a decision is.
 
 from sortedcontainers import SortedSet
 
-from flexcore.domain.model import Reservation, Row, Task, Workflow
+from flexcore.domain.model import Reservation, Row, Task, TaskChannel, Workflow
 from flexcore.domain.states import OPEN_TASK, ReservationStatus, TaskStatus
 from flexcore.engine.routing.refusals import retry_time
 
@@ -19,6 +19,8 @@ def deadline_of(row: Row) -> int:
         return _deadline_of_task(row)
     if isinstance(row, Workflow):
         return row.re_evaluate_time
+    if isinstance(row, TaskChannel):
+        return row.spread_time
     return 0
 
 
@@ -87,7 +89,7 @@ class Deadlines:
 
 
 def _order_of(row: Row) -> int:
-    """Return the sequence of a row's creation; workflows come before all work."""
+    """Return the sequence of a row's creation; configuration comes before all work."""
     if isinstance(row, Task):
         return row.sequence
     return row.order if isinstance(row, Reservation) else 0

@@ -26,9 +26,10 @@ from flexcore.domain.model import (
     WorkflowRevision,
     Workspace,
 )
+from flexcore.domain.plan_lint import warnings_of_plan
 from flexcore.domain.semantics import resolved
 from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus
-from flexcore.domain.workflows import parse_workflow
+from flexcore.domain.workflows import saved_plan
 from flexcore.services.convert import seconds_to_proto, time_to_proto
 from flexcore.services.convert_policy import SEMANTICS, TASK_ORDER, policies_to_proto
 from flexcore.v1 import workspace_pb2
@@ -197,8 +198,7 @@ def queue_warnings(rows: Iterable[Row]) -> Sequence[str]:
 def workflow_warnings(rows: Iterable[Row]) -> Sequence[str]:
     """Return what to say about the configuration of a workflow that was saved."""
     workflow, dialect = _saved(rows, Workflow)
-    plan = parse_workflow(workflow.configuration, lambda _: True, dialect=dialect)
-    return plan.warnings
+    return warnings_of_plan(saved_plan(workflow.configuration, dialect))
 
 
 def import_warnings(document: str, rows: Sequence[Row]) -> Sequence[str]:

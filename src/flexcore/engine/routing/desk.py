@@ -131,6 +131,11 @@ class Desk:
         found = self._tasks.get(task_sid)
         return None if found is None else found[1]
 
+    @property
+    def occupied(self) -> bool:
+        """Say whether the Router knows of any waiting task."""
+        return bool(self._tasks)
+
     def leave(self, task_sid: str) -> None:
         """Take a waiting task out of its queue."""
         self.router.remove_task(self._forget(task_sid))

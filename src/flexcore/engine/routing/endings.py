@@ -4,6 +4,8 @@ Whatever ends a task ends its open reservations in the same decision, and takes 
 and agent along.
 """
 
+from itertools import islice
+
 from flexcore.domain import limits
 from flexcore.domain.attributes import changed
 from flexcore.domain.model import Reservation, Task
@@ -18,13 +20,13 @@ from flexcore.engine.messaging import invites
 from flexcore.engine.routing import clocks
 from flexcore.engine.setup.policies import policies_of
 from flexcore.engine.setup.workspaces import Rows
+from flexcore.engine.state import State
 
 
-def open_reservations(decision: Decision, task: Task) -> list[Reservation]:
+def open_reservations(state: State, task_sid: str) -> list[Reservation]:
     """Return the reservations of a task that hold capacity, the oldest first."""
-    rows = decision.state.where(Reservation, "task_sid", task.sid)
-    held = [row for row in rows if row.status in OPEN_RESERVATION]
-    return sorted(held, key=lambda row: row.order)
+    rows = state.each(Reservation, "open_task_sid", task_sid)
+    return sorted(rows, key=lambda row: row.order)
 
 
 def turn(
@@ -56,7 +58,7 @@ def end_task(decision: Decision, task: Task, cause: str, reason: str) -> Task:
         refusals=(),
         purge_time=_purge_time(decision, task),
     )
-    for reservation in open_reservations(decision, task):
+    for reservation in open_reservations(decision.state, task.sid):
         turn(decision, reservation, "cancel", "canceled")
     invites.follow(decision, task, cause)
     return task
@@ -73,7 +75,7 @@ def wrap(decision: Decision, task: Task, reason: str = "") -> Rows:
         reason=reason or task.reason,
         limit_time=decision.now + seconds * limits.SECOND if seconds else 0,
     )
-    rows = open_reservations(decision, task)
+    rows = open_reservations(decision.state, task.sid)
     wrapped = [turn(decision, row, "wrap", "wrapup") for row in rows]
     invites.follow(decision, task, "wrap")
     return (task, *wrapped)
@@ -97,7 +99,7 @@ def complete(
         limit_time=0,
         purge_time=_purge_time(decision, task),
     )
-    rows = open_reservations(decision, task)
+    rows = open_reservations(decision.state, task.sid)
     completed = [turn(decision, row, "complete", "completed") for row in rows]
     invites.follow(decision, task, "complete")
     return (task, *completed)
@@ -116,19 +118,51 @@ def reach_limit(decision: Decision, task: Task) -> None:
 
 
 def remove(decision: Decision, task: Task, event: str) -> Task:
-    """Remove a task with its reservations for good; open ones end first."""
+    """Remove a task with its reservations for good; open ones end first.
+
+    One that was offered to very many is finished and told as removed now. What is left of
+    it is due at once: it goes before anybody can ask for it.
+    """
     waiting = task.status in (TaskStatus.PENDING, TaskStatus.RESERVED)
     cause, name = ("cancel", "canceled") if waiting else ("complete", "completed")
-    for row in open_reservations(decision, task):
+    for row in open_reservations(decision.state, task.sid):
         turn(decision, row, cause, name)
     if task.invite_sid and waiting:
         invites.follow(decision, task, "cancel")
     elif task.invite_sid and task.status in OPEN_TASK:
         invites.abandon(decision, task)
-    for row in decision.state.where(Reservation, "task_sid", task.sid):
-        decision.delete(row)
-    decision.delete(task, event)
-    return task
+    if _empty(decision, task):
+        decision.delete(task, event)
+        return task
+    status = task.status
+    if status in OPEN_TASK:
+        status = next_state("task", task.sid, status, cause)
+    return decision.change(
+        task,
+        event,
+        status=status,
+        step_deadline=0,
+        skip_pending=False,
+        refusals=(),
+        limit_time=0,
+        purge_time=decision.now,
+    )
+
+
+def purge(decision: Decision, task: Task) -> None:
+    """Remove a finished task whose time of being kept is over, in steps if need be."""
+    if _empty(decision, task):
+        decision.delete(task, "task.purged")
+    else:
+        decision.change(task, "task.purging", purge_time=decision.now)
+
+
+def _empty(decision: Decision, task: Task) -> bool:
+    """Delete the next few reservations of a task; say whether there are no more."""
+    sids = decision.state.sids(Reservation, "task_sid", task.sid)
+    for sid in list(islice(sids, limits.REMOVED_AT_ONCE)):
+        decision.delete(decision.state.need(sid, Reservation))
+    return not decision.state.count(Reservation, "task_sid", task.sid)
 
 
 def _purge_time(decision: Decision, task: Task) -> int:

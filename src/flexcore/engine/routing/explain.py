@@ -13,9 +13,10 @@ from itertools import islice
 from flexcore.domain import limits
 from flexcore.domain.model import Reservation, Task, TaskQueue, Worker
 from flexcore.domain.plans import Step
-from flexcore.domain.states import OPEN_RESERVATION, TaskStatus
+from flexcore.domain.states import TaskStatus
 from flexcore.engine.routing import outlook, remedies, steps
 from flexcore.engine.routing.eligibility import CONDITIONS, Conditions, Failure
+from flexcore.engine.routing.endings import open_reservations
 from flexcore.engine.routing.explanation import (
     Explanation,
     FailureCount,
@@ -58,13 +59,7 @@ def _place(task: Task) -> tuple[object, ...]:
 
 
 def _explain_held(state: State, task: Task) -> Explanation:
-    rows = state.where(Reservation, "task_sid", task.sid)
-    held = tuple(
-        sorted(
-            (row for row in rows if row.status in OPEN_RESERVATION),
-            key=lambda row: row.order,
-        )
-    )
+    held = tuple(open_reservations(state, task.sid))
     time, text = outlook.next_of(state, task, held)
     return Explanation(task, _status_text(task, held), time, text, reservations=held)
 

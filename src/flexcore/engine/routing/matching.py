@@ -5,6 +5,7 @@ that never names what is not there: tasks that no longer wait leave first, tasks
 enter last. A Router rebuilt from rows equals the live one.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,12 +19,15 @@ from flexcore.domain.model import (
     TaskQueue,
     Worker,
     WorkerChannel,
+    Workflow,
+    WorkflowRevision,
     Workspace,
 )
-from flexcore.domain.plans import Step
 from flexcore.domain.semantics import resolved
-from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus, TaskStatus
+from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus
+from flexcore.domain.workflows import may_name
 from flexcore.engine.routing import clocks, refusals, routes, steps
+from flexcore.engine.routing.asked import Asked
 from flexcore.engine.routing.desk import Desk, Offer, Wait
 from flexcore.engine.routing.membership import attributes_of, target_of
 from flexcore.engine.setup.policies import policies_of, told_of_tasks
@@ -49,9 +53,9 @@ class Matching:
         self._dirty: dict[str, None] = {}
         #: waiting tasks whose step is to be skipped if nobody can take them
         self._asking: dict[str, None] = {}
-        #: waiting tasks by the worker they ask for
-        self._asked: dict[tuple[str, str, str], dict[str, None]] = {}
-        self._asks: dict[str, tuple[str, str, str]] = {}
+        self._asked = Asked()
+        #: waiting tasks and workers that the Routers have still to be told of anew
+        self._untold: deque[str] = deque()
         #: who tells the Router of what, in the order that names nothing too early
         self._telling: tuple[
             tuple[type[Row], Callable[[Row | None, Row | None], None]], ...
@@ -89,7 +93,24 @@ class Matching:
     @property
     def pending(self) -> bool:
         """Say whether offers may follow from what was told already."""
-        return bool(self._dirty or self._asking)
+        return bool(self._dirty or self._asking or self._untold)
+
+    @property
+    def behind(self) -> bool:
+        """Say whether the Routers do not know yet what changed; then nothing is offered."""
+        return bool(self._untold)
+
+    def catch_up(self) -> None:
+        """Tell of the next few tasks and workers that something read by them changed.
+
+        All of them at once would take as long as there are many.
+        """
+        for _ in range(min(limits.TOLD_AT_ONCE, len(self._untold))):
+            row = self._state.rows.get(self._untold.popleft())
+            if isinstance(row, Task) and row.waits:
+                self._wait(row)
+            elif isinstance(row, Worker):
+                self._describe(row)
 
     def match(self, now: int, limit: int) -> list[Offer]:
         """Return at most `limit` offers, and what belongs to the last one's task."""
@@ -187,7 +208,9 @@ class Matching:
             desk.wait(task.sid, wait, priority, values)
         if task.skip_pending:
             self._asking[task.sid] = None
-        self._ask_for(task)
+        asked = steps.known_value(self._state, task)
+        wanted = None if asked is None else (task.workspace_sid, *asked)
+        self._asked.note(task.sid, wanted)
 
     def _wait_of(self, desk: Desk, task: Task) -> tuple[Wait, dict[str, Any] | None]:
         step = steps.step_of(self._state, task)
@@ -231,34 +254,12 @@ class Matching:
 
     def _forget(self, task_sid: str) -> None:
         self._asking.pop(task_sid, None)
-        asked = self._asks.pop(task_sid, None)
-        if asked is not None:
-            del self._asked[asked][task_sid]
-            if not self._asked[asked]:
-                del self._asked[asked]
-
-    def _ask_for(self, task: Task) -> None:
-        """Remember whom a task asks for: that worker may come, go or change the name."""
-        asked = steps.known_value(self._state, task)
-        key = None if asked is None else (task.workspace_sid, *asked)
-        if key == self._asks.get(task.sid):
-            return
-        skipping = task.sid in self._asking
-        self._forget(task.sid)
-        if skipping:
-            self._asking[task.sid] = None
-        if key is not None:
-            self._asks[task.sid] = key
-            self._asked.setdefault(key, {})[task.sid] = None
+        self._asked.forget(task_sid)
 
     def _resolve(self, worker: Worker) -> None:
         """Look again at the tasks that ask for a worker by sid or by name."""
-        name = worker.friendly_name.casefold()
-        for by in (("sid", worker.sid), ("friendly_name", name)):
-            for sid in list(self._asked.get((worker.workspace_sid, *by), ())):
-                task = self._state.find(sid, Task)
-                if task is not None and _waits(task):
-                    self._wait(task)
+        for by in (("sid", worker.sid), ("friendly_name", worker.folded_name)):
+            self._untold += self._asked.by((worker.workspace_sid, *by))
 
     # workers
 
@@ -268,11 +269,13 @@ class Matching:
             return
         if before.friendly_name == row.friendly_name:
             return
-        desk = self.desk(row.workspace_sid)
-        for worker in self._state.each(Worker, "activity_sid", row.sid):
-            if desk.knows(worker.sid):
-                values = attributes_of(self._state, worker)
-                desk.router.set_attributes(desk.worker(worker.sid), values)
+        self._untold += self._state.sids(Worker, "activity_sid", row.sid)
+
+    def _describe(self, worker: Worker) -> None:
+        """Tell what expressions see of a worker."""
+        desk = self.desk(worker.workspace_sid)
+        values = attributes_of(self._state, worker)
+        desk.router.set_attributes(desk.worker(worker.sid), values)
 
     def _sync_worker(self, before: Row | None, worker: Row | None) -> None:
         if isinstance(worker, Worker) and isinstance(before, Worker):
@@ -297,8 +300,7 @@ class Matching:
         moved = before.activity_sid != worker.activity_sid
         renamed = before.friendly_name != worker.friendly_name
         if moved or renamed or before.attributes != worker.attributes:
-            values = attributes_of(self._state, worker)
-            desk.router.set_attributes(handle, values)
+            self._describe(worker)
         if moved or before.available_time != worker.available_time:
             desk.router.set_activity(
                 handle,
@@ -394,11 +396,8 @@ class Matching:
         if old != new or len(orders) > 1:
             for queue in self._state.where(TaskQueue, "workspace_sid", row.sid):
                 self._set_queue(queue)
-        if old == new:
-            return
-        for task in self._state.where(Task, "open_workspace_sid", row.sid):
-            if _waits(task):
-                self._wait(task)
+        if old != new:
+            self._untold += self._state.sids(Task, "open_workspace_sid", row.sid)
 
     def _sync_task_channel(self, before: Row | None, row: Row | None) -> None:
         if not isinstance(row, TaskChannel):
@@ -423,16 +422,14 @@ class Matching:
             self._respecify(channel)
 
     def _respecify(self, channel: TaskChannel) -> None:
-        """Read expressions again that name a channel which came or went."""
-        name = f"worker.channel.{channel.unique_name}."
-        desk = self.desk(channel.workspace_sid)
-        tasks = self._state.where(Task, "open_workspace_sid", channel.workspace_sid)
-        for task in tasks:
-            # One the Router knows nothing of comes later, and maybe its queue too.
-            known = desk.waits(task.sid) is not None
-            step = steps.step_of(self._state, task) if known else None
-            if step is not None and name in _text(step):
-                self._wait(task)
+        """Read expressions again that may name a channel which came or went."""
+        state = self._state
+        if not self.desk(channel.workspace_sid).occupied:
+            return  # whoever waits is told later, and of the channel as it is
+        for workflow in state.each(Workflow, "workspace_sid", channel.workspace_sid):
+            for row in state.each(WorkflowRevision, "workflow_sid", workflow.sid):
+                if may_name(row.configuration, channel.unique_name):
+                    self._untold += state.sids(Task, "open_revision_sid", row.sid)
 
     def _sync_queue(self, before: Row | None, row: Row | None) -> None:
         if not isinstance(row, TaskQueue):
@@ -467,7 +464,7 @@ class Matching:
 
 
 def _waits(row: Row | None) -> bool:
-    return isinstance(row, Task) and row.status == TaskStatus.PENDING
+    return isinstance(row, Task) and row.waits
 
 
 def _status(row: Row | None) -> ReservationStatus | None:
@@ -485,12 +482,3 @@ def _facts(queue: TaskQueue) -> tuple[object, ...]:
         queue.policies,
         queue.cursor,
     )
-
-
-def _text(step: Step) -> str:
-    expression = step.target.expression
-    orders = (
-        f"worker.{'.'.join(map(str, clause.segments))}."
-        for clause in step.target.order_by
-    )
-    return " ".join(("" if expression is None else expression.text, *orders))

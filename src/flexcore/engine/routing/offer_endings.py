@@ -10,7 +10,7 @@ from flexcore.domain.states import ReservationStatus, next_state
 from flexcore.engine.decision import Decision
 from flexcore.engine.messaging import invites
 from flexcore.engine.routing import missed_offers, refusals, routes, steps
-from flexcore.engine.routing.endings import end_task, turn
+from flexcore.engine.routing.endings import end_task, open_reservations, turn
 from flexcore.engine.setup.policies import policies_of
 
 
@@ -37,16 +37,14 @@ def expire(decision: Decision, reservation: Reservation) -> None:
 
 def rescind_others(decision: Decision, accepted: Reservation) -> None:
     """Take back what was offered to others at the same time."""
-    rows = decision.state.where(Reservation, "task_sid", accepted.task_sid)
-    for row in sorted(rows, key=lambda row: row.order):
+    for row in open_reservations(decision.state, accepted.task_sid):
         if row.status == ReservationStatus.PENDING:
             turn(decision, row, "rescind", "rescinded")
 
 
 def return_task(decision: Decision, task: Task) -> Task:
     """Let a reserved task wait again when its last offer ended, or go on."""
-    rows = decision.state.where(Reservation, "task_sid", task.sid)
-    if any(row.status == ReservationStatus.PENDING for row in rows):
+    if decision.state.count(Reservation, "open_task_sid", task.sid):
         return task
     status = next_state("task", task.sid, task.status, "unoffered")
     counting = refusals.still_counting(task, decision.now)

@@ -6,8 +6,8 @@ are in another revision, again and again until there are none. Where it stands f
 from the rows, so that a restart goes on.
 """
 
-from collections.abc import Iterator
-from heapq import nsmallest
+from heapq import merge
+from itertools import islice
 
 from flexcore.domain import limits
 from flexcore.domain.model import Task, Workflow, WorkflowRevision
@@ -30,11 +30,7 @@ def go_on(decision: Decision, workflow: Workflow) -> None:
     Fewer when they go a long way, through steps that are over or out of their channels:
     a step that is too large for one decision would never be taken.
     """
-    for task in nsmallest(
-        limits.RE_EVALUATE_TASKS,
-        _others(decision.state, workflow),
-        key=lambda task: task.sequence,
-    ):
+    for task in _oldest(decision.state, workflow):
         if decision.half_full:
             break
         _move(decision, task, workflow.revision_sid)
@@ -56,10 +52,15 @@ def count_left(state: State, workflow: Workflow) -> int:
     )
 
 
-def _others(state: State, workflow: Workflow) -> Iterator[Task]:
-    for row in state.where(WorkflowRevision, "workflow_sid", workflow.sid):
-        if row.sid != workflow.revision_sid:
-            yield from state.each(Task, "open_revision_sid", row.sid)
+def _oldest(state: State, workflow: Workflow) -> list[Task]:
+    """Return the oldest tasks of other revisions; costs no more when there are many."""
+    lines = [
+        state.line(Task, "open_revision_sid", row.sid)
+        for row in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
+        if row.sid != workflow.revision_sid
+    ]
+    oldest = merge(*lines, key=lambda task: task.sequence)
+    return list(islice(oldest, limits.RE_EVALUATE_TASKS))
 
 
 def _move(decision: Decision, task: Task, revision_sid: str) -> None:

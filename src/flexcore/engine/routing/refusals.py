@@ -11,7 +11,10 @@ from flexcore.domain.semantics import Policies
 
 
 def refused(task: Task, worker_sid: str, policies: Policies, now: int) -> Task:
-    """Return the task with one more refusal by a worker; no change in scope `none`."""
+    """Return the task with one more refusal by a worker; no change in scope `none`.
+
+    The oldest of more than REFUSALS_MAX is forgotten.
+    """
     if policies.refusal_scope == "none":
         return task
     others = [row for row in task.refusals if row.worker_sid != worker_sid]
@@ -22,7 +25,7 @@ def refused(task: Task, worker_sid: str, policies: Policies, now: int) -> Task:
         seconds = policies.refusal_seconds
         until = now + seconds * limits.SECOND if seconds else 0
         refusal = Refusal(worker_sid, count, passed_over=True, until=until)
-    return task.evolve(refusals=(*others, refusal))
+    return task.evolve(refusals=(*others, refusal)[-limits.REFUSALS_MAX :])
 
 
 def kept(task: Task, policies: Policies, *, moved: bool) -> tuple[Refusal, ...]:

@@ -8,12 +8,10 @@
 What follows which step is domain/plans.py; this file does it to rows.
 """
 
-from functools import lru_cache
 from typing import Any
 
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument, Reason
-from flexcore.domain.expressions import Dialect
 from flexcore.domain.model import (
     Task,
     TaskQueue,
@@ -34,7 +32,7 @@ from flexcore.domain.plans import (
     known_of,
     step_at,
 )
-from flexcore.domain.workflows import parse_workflow
+from flexcore.domain.workflows import saved_plan
 from flexcore.engine.decision import Decision, decoded
 from flexcore.engine.routing import refusals
 from flexcore.engine.routing.endings import end_task
@@ -48,18 +46,12 @@ ROUTED = -3
 RESTART = -4
 
 
-@lru_cache(maxsize=limits.WORKFLOWS_MAX)
-def _parsed(configuration: str, dialect: Dialect) -> WorkflowPlan:
-    """Return the plan of a configuration that was checked when it was saved."""
-    return parse_workflow(configuration, lambda _: True, dialect=dialect)
-
-
 def plan_of(state: State, task: Task) -> WorkflowPlan:
     """Return the revision of its workflow that a task walks through."""
     revision = state.find(task.workflow_revision_sid, WorkflowRevision)
     found = revision or state.need(task.workflow_sid, Workflow)
     policies = policies_of(state, task.workspace_sid)
-    return _parsed(found.configuration, dialect_of(policies))
+    return saved_plan(found.configuration, dialect_of(policies))
 
 
 def step_of(state: State, task: Task) -> Step | None:
@@ -210,9 +202,15 @@ def reenter(decision: Decision, task: Task) -> Task:
 
 
 def leave_step(decision: Decision, task: Task) -> Task:
-    """Move a task on when its step timed out, past as many as are over already."""
+    """Move a task on when its step timed out, past those that are over already.
+
+    After so many it stays in one that is over. It does not wait there: that deadline is
+    the first to be decided next, and leads on.
+    """
     plan = plan_of(decision.state, task)
-    while True:
+    for _ in range(limits.STEPS_AT_ONCE):
+        if decision.half_full:
+            break
         decision.emit("task-queue.timeout", task)
         here = _here(decision, task)
         step = after_timeout(plan, here, task_values(task))
@@ -220,7 +218,8 @@ def leave_step(decision: Decision, task: Task) -> Task:
             return exhaust(decision, task, here)
         task = _enter(decision, task, step, task.step_deadline)
         if not _over(decision, task):
-            return task
+            break
+    return task
 
 
 def skip_step(decision: Decision, task: Task) -> Task:

@@ -257,7 +257,7 @@ def complete_task(decision: Decision, command: CompleteTask) -> Rows:
 
 
 def _see_workers(decision: Decision, task: Task) -> None:
-    for row in endings.open_reservations(decision, task):
+    for row in endings.open_reservations(decision.state, task.sid):
         missed_offers.seen(decision, row.worker_sid)
 
 
@@ -287,7 +287,7 @@ def expire_task(decision: Decision, task: Task) -> None:
     elif 0 < task.limit_time <= decision.now:
         endings.reach_limit(decision, task)
     elif 0 < task.purge_time <= decision.now:
-        endings.remove(decision, task, "task.purged")
+        endings.purge(decision, task)
 
 
 def _pass_time(decision: Decision, task: Task) -> None:

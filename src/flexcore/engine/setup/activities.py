@@ -48,10 +48,6 @@ def update_activity(decision: Decision, command: UpdateActivity) -> Rows:
     name = required(command.friendly_name, "friendly_name")
     others = decision.state.where(Activity, "workspace_sid", activity.workspace_sid)
     refuse_taken(others, name, but=activity.sid)
-    workers = decision.state.count(Worker, "activity_sid", activity.sid)
-    if workers > limits.WORKERS_TOLD_MAX:
-        # Expressions see the name: the matcher is told of every worker anew.
-        refuse_used(decision, activity, [(Worker, "activity_sid", activity.sid)])
     return (decision.change(activity, "activity.updated", friendly_name=name),)
 
 

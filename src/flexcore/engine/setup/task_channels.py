@@ -5,8 +5,6 @@ from flexcore.domain.errors import AlreadyExists, FailedPrecondition, InvalidArg
 from flexcore.domain.model import (
     Task,
     TaskChannel,
-    Worker,
-    WorkerChannel,
 )
 from flexcore.domain.objects import NAME
 from flexcore.engine.commands import (
@@ -15,12 +13,12 @@ from flexcore.engine.commands import (
     UpdateTaskChannel,
 )
 from flexcore.engine.decision import Decision
+from flexcore.engine.setup.rooms import close_channel
 from flexcore.engine.setup.workspaces import (
     Rows,
     add_channel,
     configured,
     refuse_full,
-    refuse_many_workers,
     refuse_used,
     required,
     resolve_workspace,
@@ -46,7 +44,6 @@ def create_task_channel(decision: Decision, command: CreateTaskChannel) -> Rows:
                 f"task channel {name} exists", metadata={"sid": channel.sid}
             )
     refuse_full(len(channels), limits.TASK_CHANNELS_MAX, "task channels")
-    refuse_many_workers(decision, workspace.sid)
     channel = add_channel(
         decision,
         workspace.sid,
@@ -87,10 +84,4 @@ def delete_task_channel(decision: Decision, command: DeleteTaskChannel) -> Rows:
         [(Task, "open_channel_sid", channel.sid)],
         *configured(decision, "task_channel_sid", channel.sid),
     )
-    refuse_many_workers(decision, channel.workspace_sid)
-    for worker in decision.state.where(Worker, "workspace_sid", channel.workspace_sid):
-        for room in decision.state.where(WorkerChannel, "worker_sid", worker.sid):
-            if room.task_channel_sid == channel.sid:
-                decision.delete(room)
-    decision.delete(channel, "task-channel.deleted")
-    return (channel,)
+    return (close_channel(decision, channel),)

@@ -23,9 +23,9 @@ from flexcore.engine.commands import (
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import missed_offers, offer_endings
 from flexcore.engine.setup.activities import move_to, resolve_activity
+from flexcore.engine.setup.rooms import add_room
 from flexcore.engine.setup.workspaces import (
     Rows,
-    add_worker_channel,
     refuse_full,
     refuse_used,
     required,
@@ -56,7 +56,7 @@ def create_worker(decision: Decision, command: CreateWorker) -> Rows:
     _refuse_name(decision, worker)
     worker = decision.create(worker, "worker.created")
     channels = decision.state.where(TaskChannel, "workspace_sid", workspace.sid)
-    return (worker, *(add_worker_channel(decision, worker, row) for row in channels))
+    return (worker, *(add_room(decision, worker, row) for row in channels))
 
 
 def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:

@@ -17,7 +17,7 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.plans import WorkflowPlan
 from flexcore.domain.states import ChannelStatus
-from flexcore.domain.workflows import parse_workflow
+from flexcore.domain.workflows import may_name, parse_workflow
 from flexcore.engine.commands import CreateWorkflow, DeleteWorkflow, UpdateWorkflow
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import re_evaluation
@@ -153,8 +153,8 @@ def revisions_naming(decision: Decision, queue: TaskQueue) -> list[WorkflowRevis
 
 
 def _names(configuration: str, queue_sid: str) -> bool:
-    """Say whether a configuration names a queue; most need not be read for that."""
-    if queue_sid not in configuration and "\\u" not in configuration:
+    """Say whether a configuration names a queue."""
+    if not may_name(configuration, queue_sid):
         return False
     return queue_sid in _queues_of(parse_workflow(configuration, lambda _: True))
 

@@ -22,7 +22,6 @@ from flexcore.domain.model import (
     TaskChannel,
     TaskQueue,
     Worker,
-    WorkerChannel,
     Workflow,
     WorkflowRevision,
     Workspace,
@@ -32,7 +31,6 @@ from flexcore.domain.semantics import (
     Semantics,
     check_overrides,
 )
-from flexcore.domain.states import TaskStatus
 from flexcore.engine.commands import (
     CreateDefaults,
     CreateWorkspace,
@@ -40,7 +38,8 @@ from flexcore.engine.commands import (
     UpdateWorkspace,
 )
 from flexcore.engine.decision import Decision
-from flexcore.engine.setup.policies import told_of_tasks
+from flexcore.engine.indexes import LookUp
+from flexcore.engine.setup.rooms import open_channel
 
 Rows = tuple[Row, ...]
 #: rows that people know by a friendly name
@@ -188,29 +187,7 @@ def update_workspace(decision: Decision, command: UpdateWorkspace) -> Rows:
         after = after.evolve(policies=check_overrides(command.policies))
     if command.prioritize_queue_order is not None:
         after = after.evolve(prioritize_queue_order=command.prioritize_queue_order)
-    if told_of_tasks(after) != told_of_tasks(workspace):
-        _refuse_many_waiting(decision, workspace)
     return (decision.replace(workspace, after, "workspace.updated"),)
-
-
-def _refuse_many_waiting(decision: Decision, workspace: Workspace) -> None:
-    """Refuse what one decision cannot do for as many tasks as wait."""
-    most = limits.WAITING_TOLD_MAX
-    tasks = decision.state.each(Task, "open_workspace_sid", workspace.sid)
-    waiting = (task.sid for task in tasks if task.status == TaskStatus.PENDING)
-    found = list(islice(waiting, most + 1))
-    if len(found) > most:
-        raise FailedPrecondition(
-            f"more than {most} tasks wait in {workspace.sid}; type_mismatch,"
-            " missing_array, priority_boost_seconds and prioritize_queue_order can"
-            " change while fewer do",
-            reason=Reason.RESOURCE_IN_USE,
-            metadata={
-                "sid": workspace.sid,
-                "count": str(len(found)),
-                "sids": ",".join(found[:USERS_SHOWN]),
-            },
-        )
 
 
 def delete_workspace(decision: Decision, command: DeleteWorkspace) -> Rows:
@@ -246,7 +223,8 @@ def add_channel(
     optimized: bool = False,
 ) -> TaskChannel:
     """Add a task channel, and its worker channel for every worker."""
-    channel = decision.create(
+    return open_channel(
+        decision,
         TaskChannel(
             sid=decision.ids.sid("TC"),
             workspace_sid=workspace_sid,
@@ -254,36 +232,6 @@ def add_channel(
             friendly_name=friendly_name,
             channel_optimized_routing=optimized,
         ),
-        "task-channel.created",
-    )
-    for worker in decision.state.where(Worker, "workspace_sid", workspace_sid):
-        add_worker_channel(decision, worker, channel)
-    return channel
-
-
-def refuse_many_workers(decision: Decision, workspace_sid: str) -> None:
-    """Refuse what changes every worker's channels where there are too many workers."""
-    count = decision.state.count(Worker, "workspace_sid", workspace_sid)
-    if count >= limits.CHANGE_SET_RESOURCES:
-        raise ResourceExhausted(
-            f"a task channel comes and goes with the channels of at most"
-            f" {limits.CHANGE_SET_RESOURCES - 1} workers, here are {count}",
-            metadata={"limit": str(limits.CHANGE_SET_RESOURCES - 1)},
-        )
-
-
-def add_worker_channel(
-    decision: Decision, worker: Worker, channel: TaskChannel
-) -> WorkerChannel:
-    """Give a worker room for one task of a channel."""
-    return decision.create(
-        WorkerChannel(
-            sid=decision.ids.sid("WC"),
-            workspace_sid=worker.workspace_sid,
-            worker_sid=worker.sid,
-            task_channel_sid=channel.sid,
-            task_channel_unique_name=channel.unique_name,
-        )
     )
 
 
@@ -313,7 +261,7 @@ def resolve_task_channel(
     """Return a task channel by sid or unique name; empty is `default`."""
     text = text or "default"
     for row in decision.state.where(TaskChannel, "workspace_sid", workspace_sid):
-        if text in (row.sid, row.unique_name):
+        if text in (row.sid, row.unique_name) and not row.leaving:
             return row
     raise InvalidArgument(
         "task_channel", f"{text!r} is no task channel of {workspace_sid}"
@@ -345,8 +293,6 @@ def refuse_full(count: int, most: int, what: str, holder: str = "a workspace") -
 
 #: sids of those who use a resource that a refusal names
 USERS_SHOWN = 10
-#: the rows of a kind whose field has a value, as State.each takes them
-LookUp = tuple[type[Row], str, str]
 
 
 def refuse_used(
