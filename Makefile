@@ -27,7 +27,7 @@ export REQUIREMENTS
 TARGET := make $(or $(firstword $(MAKECMDGOALS)),help)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format bench bench-routing crash power sim debug wheel clean distclean
+.PHONY: help setup demo test test-quick lint format bench bench-routing bench-streams crash power sim debug wheel clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -64,6 +64,9 @@ bench: setup  ## run the benchmarks: data structures, then the whole process
 
 bench-routing: setup  ## compare the matcher with C++ and Python: under 5 minutes
 	@$(BIN)/python -m benchmarks routing
+
+bench-streams: setup  ## hold 10,000 agents' streams and see what they cost: two minutes
+	@$(BIN)/python -m benchmarks stream
 
 crash: setup  ## kill the server N times and check what it kept (N=100)
 	@$(BIN)/python -m tests.simulation.crash --runs $(N)

@@ -13,6 +13,7 @@ from benchmarks import (
     bench_router,
     bench_rpc,
     bench_share,
+    bench_streams,
     harness,
 )
 from benchmarks.players import SequencesDiffer
@@ -30,6 +31,8 @@ BENCHMARKS = [
     bench_explain.EXPLAIN_WRITER_DELAY,
     bench_rpc.CREATE_TASK_RATE,
     bench_rpc.OFFER_LATENCY,
+    bench_streams.STREAM_BYTES_PER_AGENT,
+    bench_streams.STREAM_IDLE_CPU,
 ]
 
 

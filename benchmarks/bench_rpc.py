@@ -54,7 +54,7 @@ async def _size_of_answer(target: str, data: Path) -> int:
 async def _create_pairs(
     target: str, echo: str, data: Path, track: Track[int]
 ) -> list[tuple[float, float]]:
-    metadata = (("authorization", _credential(data)),)
+    metadata = (("authorization", credential(data)),)
     async with (
         grpc.aio.insecure_channel(target) as ours,
         grpc.aio.insecure_channel(echo) as theirs,
@@ -93,7 +93,8 @@ def _request(name: str) -> routing.CreateTaskRequest:
     return routing.CreateTaskRequest(attributes=ATTRIBUTES, request_id=name)
 
 
-def _credential(data: Path) -> str:
+def credential(data: Path) -> str:
+    """Return what authorizes calls with the first key of a data folder."""
     known = json.loads((data / "credentials.json").read_text())
     return f"Bearer {known['key_sid']}.{known['secret']}"
 

@@ -1,8 +1,9 @@
-"""The servers of the RPC figures, each a process of its own: ours, and a bare echo.
+"""The servers of the RPC figures, each a process of its own: ours, and bare ones.
 
     python -m benchmarks.servers flexcore FOLDER
     python -m benchmarks.servers recorded FOLDER
     python -m benchmarks.servers echo BYTES
+    python -m benchmarks.servers streams BYTES
 
 Each prints its port and serves until its standard input ends. The recorded one is ours,
 and leaves in FOLDER/calls.pickle what its engine asked of the matcher.
@@ -30,6 +31,7 @@ from flexcore.engine.routing import desk
 from flexcore.server import GRPC_OPTIONS, Server
 
 ECHO_METHOD = "/yardstick.Echo/Call"
+STREAM_METHOD = "/yardstick.Streams/Open"
 CALLS_FILE = "calls.pickle"
 
 #: name of a method of the Router, arguments by place and by name
@@ -46,6 +48,12 @@ class Running(NamedTuple):
         """Return the CPU time of all its threads so far."""
         # The clock of another process, as clock_getcpuclockid(3) makes it; Linux only.
         return time.clock_gettime(~self.pid << 3 | 2)
+
+    def memory_bytes(self) -> int:
+        """Return what of its memory lies in RAM; Linux only."""
+        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        [size] = [line.split()[1] for line in status if line.startswith("VmRSS:")]
+        return 1024 * int(size)
 
 
 @contextmanager
@@ -72,10 +80,27 @@ async def _echo(size: int) -> None:
     async def call(_request: bytes, _context: object) -> bytes:
         return answer
 
-    handler = grpc.unary_unary_rpc_method_handler(call)
-    service = grpc.method_handlers_generic_handler("yardstick.Echo", {"Call": handler})
+    await _bare(ECHO_METHOD, grpc.unary_unary_rpc_method_handler(call))
+
+
+async def _streams(size: int) -> None:
+    """Write one prebuilt message to every stream, then let it be: what gRPC alone holds."""
+    message = os.urandom(size)
+
+    async def call(_request: bytes, context: Any) -> None:
+        await context.write(message)
+        await asyncio.Event().wait()
+
+    await _bare(STREAM_METHOD, grpc.unary_stream_rpc_method_handler(call))
+
+
+async def _bare(method: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
+    """Serve one method and nothing else."""
+    _, service, name = method.split("/")
     server = grpc.aio.server(options=GRPC_OPTIONS)
-    server.add_generic_rpc_handlers((service,))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {name: handler}),)
+    )
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     await server.start()
     await _standard_input_ends()
@@ -130,8 +155,8 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     name, argument = sys.argv[1:]
-    if name == "echo":
-        uvloop.run(_echo(int(argument)))
+    if bare := {"echo": _echo, "streams": _streams}.get(name):
+        uvloop.run(bare(int(argument)))
     else:
         serve = {"flexcore": _flexcore, "recorded": _recorded}[name]
         uvloop.run(serve(Path(argument)))

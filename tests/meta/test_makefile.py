@@ -65,6 +65,7 @@ def test_help_lists_every_target(checkout: Path) -> None:
         "lint",
         "bench",
         "bench-routing",
+        "bench-streams",
         "crash",
         "power",
         "sim",
