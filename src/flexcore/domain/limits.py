@@ -52,7 +52,10 @@ STEP_TIMEOUT_SECONDS = 1_209_600
 
 # Documents of workspaces (overflow: INVALID_ARGUMENT)
 DOCUMENT_BYTES = 1024 * 1024
-DOCUMENT_KEYS = 200_000
+DOCUMENT_KEYS = 100_000
+#: of all workflows and queues of a document what WORKFLOW_PARTS counts (overflow:
+#: RESOURCE_EXHAUSTED; in parts it can be imported)
+DOCUMENT_PARTS = 20_000
 #: attributes and configurations lie a few levels down
 DOCUMENT_DEPTH = ATTRIBUTES_DEPTH + 5
 #: faults named at once (overflow: the rest is found the next time)
