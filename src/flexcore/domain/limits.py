@@ -104,7 +104,7 @@ RE_EVALUATE_WAIT = 10 * MILLISECOND
 #: waiting tasks and workers that one decision tells the matcher anew of, because
 #: something they read has changed (overflow: the next ones go on; until all are told,
 #: nothing is offered)
-TOLD_AT_ONCE = 200
+TOLD_AT_ONCE = 100
 #: workers whom one decision gives their room on a new task channel, or takes it from them
 #: (overflow: the next one goes on, before anything else is decided)
 ROOMS_AT_ONCE = 250
