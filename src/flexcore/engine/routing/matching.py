@@ -257,7 +257,10 @@ class Matching:
         self._asked.forget(task_sid)
 
     def _tell_later(self, sids: Iterable[str]) -> None:
-        self._untold |= dict.fromkeys(sids)
+        more = dict.fromkeys(sids)
+        if self._untold:
+            more |= self._untold
+        self._untold = more
 
     def _resolve(self, worker: Worker) -> None:
         """Look again at the tasks that ask for a worker by sid or by name."""
