@@ -640,6 +640,42 @@ async def test_a_large_document_is_imported_in_parts(serving: Serving) -> None:
     )
 
 
+def wordy(workflow: int) -> dict[str, Any]:
+    """A workflow of 40 filters, each of 9 parts."""
+    return {
+        "friendly_name": f"f{workflow}",
+        "configuration": {
+            "task_routing": {
+                "filters": [
+                    {
+                        "expression": f"a{workflow} == {n} AND b{n} == 1",
+                        "targets": [{"queue": WQ}],
+                    }
+                    for n in range(40)
+                ]
+            }
+        },
+    }
+
+
+async def test_what_takes_long_to_read_is_refused_and_imported_in_parts(
+    serving: Serving,
+) -> None:
+    large = document(workflows=[wordy(number) for number in range(56)])
+    found = await refused(serving, large)
+
+    assert [*found] == ["RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED"]
+    assert "import this document in parts" in found.text
+    assert found.metadata["limit"] == "20000"
+    sid = ""
+    for part in parts(large):
+        sid, _ = await import_part(serving.client, part, sid)
+    listed = await serving.client.workspace.ListWorkflows(
+        workspace_sid=sid, page_size=100
+    )
+    assert len(listed.workflows) == 56
+
+
 def test_parts_are_small_enough_and_together_the_document() -> None:
     text = "x" * 60_000
     large = document(

@@ -100,6 +100,8 @@ class Fold:
         self._stamps: Counter[str] = Counter()
         self._workers: dict[str, None] = {}
         self._sort = False
+        #: how many tasks and workers the matcher may have still to be told of anew
+        self._untold = 0
         self._due: list[tuple[int, str]] = []
         self._dirty_tasks: dict[str, None] = {}
         self._dirty_workers: dict[str, None] = {}
@@ -109,11 +111,13 @@ class Fold:
         overdue = self._overdue(change_set)
         before: dict[str, Row | None] = {}
         rows = change_set.rows()
+        untold = False
         for sid, row in rows.items():
             before[sid] = self.rows.get(sid)
             self._put(row)
             if isinstance(row, _CONFIGURATION) and not _alike(before[sid], row):
                 self._sort = True
+            untold |= _told_anew(before[sid], row)
         for sid in change_set.deleted:
             self._drop(self.rows.pop(sid))
         self._wait(rows)
@@ -130,6 +134,7 @@ class Fold:
         # There may have been less room for offers beside a large command.
         room = (limits.CHANGE_SET_RESOURCES - len(rows)) // 4
         settled = len(offers) + asked < min(OFFERS_PER_DECISION, room)
+        settled = settled and self._caught_up(untold)
         tasks, workers = tuple(self._dirty_tasks), tuple(self._dirty_workers)
         if settled:
             self._dirty_tasks, self._dirty_workers = {}, {}
@@ -144,6 +149,13 @@ class Fold:
             tasks,
             workers,
         )
+
+    def _caught_up(self, untold: bool) -> bool:
+        """Say whether the matcher surely knows of everybody what changed for all."""
+        if untold:
+            self._untold = len(self.waiting) + len(self._workers)
+        self._untold = max(0, self._untold - limits.TOLD_AT_ONCE)
+        return not self._untold
 
     def _put(self, row: Row) -> None:
         self.rows[row.sid] = row
@@ -269,6 +281,13 @@ def _alike(before: Row | None, row: Row) -> bool:
         return False
     same = {name: getattr(row, name) for name in _COUNTING if hasattr(row, name)}
     return before.evolve(**same) == row
+
+
+def _told_anew(before: Row | None, row: Row) -> bool:
+    """Say whether the matcher may have to be told of many because of this row."""
+    if isinstance(row, Worker) and isinstance(before, Worker):
+        return before.friendly_name != row.friendly_name
+    return isinstance(row, (*_CONFIGURATION, Worker)) and not _alike(before, row)
 
 
 def _matched(reservation: Reservation) -> bool:

@@ -45,6 +45,9 @@ class Waiting:
         self.classes: dict[Spec, SortedList[tuple[Rank, str]]] = {}
         self._places: dict[str, tuple[Spec, Rank]] = {}
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def put(self, task: Task) -> None:
         """Let a task wait, wherever it did before."""
         self.drop(task.sid)

@@ -20,7 +20,7 @@ from flexcore.domain.errors import (
     Unavailable,
 )
 from flexcore.domain.limits import MILLISECOND, SECOND
-from flexcore.domain.model import Row, Task, Workspace
+from flexcore.domain.model import Reservation, Row, Task, Workspace
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine import commands as c
 from flexcore.engine.decision import Decision
@@ -835,3 +835,27 @@ async def test_closing_with_a_full_disk_tells_everybody_and_ends(
     for task in (decided, queued):
         assert isinstance(await error_of(task), Unavailable)
     store.faults.clear()
+
+
+async def test_calls_are_decided_while_the_matcher_is_told_of_many(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [await add_task(running) for _ in range(20)]
+    monkeypatch.setattr(limits, "TOLD_AT_ONCE", 1)
+    monkeypatch.setattr(limits, "TURN_COMMANDS", 1)
+    account = account_of(running)
+    change = c.UpdateWorkspace(
+        sid=tasks[0].workspace_sid, policies={"priority_boost_seconds": 10}
+    )
+    failing = [c.CancelTask(sid="WT" + "0" * 32) for _ in range(5)]
+    calls = [submit(running, each) for each in (change, *failing)]
+    await until(lambda: account.decider.matching.behind)
+    await until(lambda: not account._mailbox)
+
+    assert account.decider.matching.behind
+    await hire(running)
+    await until(lambda: account.idle)
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in results[1:]] == [NotFound] * 5
+    (offered,) = state_of(running).of_kind(Reservation)
+    assert offered.task_sid == tasks[0].sid

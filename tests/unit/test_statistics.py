@@ -32,6 +32,7 @@ from flexcore.domain.model import (
 from flexcore.domain.statistics import Figures, Query, Report, Scope
 from flexcore.engine import commands as c
 from flexcore.engine.reporting.history import History, Stretch
+from flexcore.engine.reporting.statistics import Pace
 from tests.engines import Running
 from tests.factories import make_sid
 from tests.recount import Recount, recounted, values
@@ -679,3 +680,28 @@ async def test_stretches_of_nothing_are_empty(running: Running) -> None:
     for _ in range(2):
         assert [b.cells async for b in history.buckets(stretch) if b.cells] == []
     assert state_of(running).count_of(Activity) == 3
+
+
+async def test_others_run_while_cells_of_many_different_waits_are_added() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    pace = Pace()
+    cell = Cell(
+        accepted=dict.fromkeys(range(700), 1), canceled=dict.fromkeys(range(300), 1)
+    )
+    for _ in range(20):
+        await pace.step(cell.size)
+    large = turns
+    for _ in range(2 * limits.STATISTICS_AT_ONCE):
+        await pace.step()
+    running.cancel()
+
+    assert large == 20
+    assert turns == large + 2

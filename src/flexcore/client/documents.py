@@ -23,9 +23,11 @@ SECTIONS: Final = (
     "workflows",
     "workers",
 )
-#: resources and bytes of a part; a call may change 1,000 and write 1 MiB
+#: resources, bytes, and words and signs of queues and workflows of a part; a call may
+#: change 1,000, write 1 MiB, and bring 20,000 in expressions
 PART_RESOURCES: Final = 1_000
 PART_BYTES: Final = 900_000
+PART_WORDS: Final = 20_000
 #: bytes of a resource besides what the document says of it
 _RESOURCE_BYTES: Final = 300
 #: entries of an exported page
@@ -111,20 +113,25 @@ def parts(document: Document) -> Iterator[Part]:
         if name in document and not isinstance(document[name], list)
     }
     # The workspace, and the task channel `default` that it gets if there is none.
-    count, size = 2, _size(part)
+    count, size, words = 2, _size(part), 0
     for section in SECTIONS:
         for entry in _list(document, section):
             resources = _resources(section, rooms)
             weight = _size(entry) * (2 if section == "workflows" else 1)
             weight += resources * _RESOURCE_BYTES
+            said = _words(section, entry)
             # A single entry may be larger than that: alone it is taken nevertheless.
-            full = count + resources > PART_RESOURCES or size + weight > PART_BYTES
+            full = (
+                count + resources > PART_RESOURCES
+                or size + weight > PART_BYTES
+                or words + said > PART_WORDS
+            )
             if full and part:
                 yield Part(part, begins)
-                part, begins, count, size = {}, dict(done), 0, 0
+                part, begins, count, size, words = {}, dict(done), 0, 0, 0
             part.setdefault(section, []).append(entry)
             done[section] += 1
-            count, size = count + resources, size + weight
+            count, size, words = count + resources, size + weight, words + said
     yield Part(part, begins)
 
 
@@ -137,6 +144,16 @@ async def import_part(
         workspace_sid=workspace_sid,
     )
     return made.workspace.sid, [part.placed(text) for text in made.warnings]
+
+
+def _words(section: str, entry: object) -> int:
+    """Return at least as many words and signs as an entry has in its expressions."""
+    if section not in ("task_queues", "workflows"):
+        return 0
+    return len(_WORD.findall(json.dumps(entry, ensure_ascii=False)))
+
+
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def _list(document: Mapping[str, Any], section: str) -> Sequence[Any]:

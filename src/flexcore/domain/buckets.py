@@ -111,6 +111,11 @@ class Cell(msgspec.Struct):
         """Measure one more."""
         self.durations.setdefault(name, Durations()).add(duration)
 
+    @property
+    def size(self) -> int:
+        """How many different waits it counts, which merging it goes through."""
+        return len(self.accepted) + len(self.canceled)
+
     def merge(self, other: "Cell") -> None:
         """Take in what happened elsewhere, or at another time."""
         _add(self.counts, other.counts)

@@ -16,6 +16,7 @@ from flexcore.domain.document_scope import ORDERS, Scope
 from flexcore.domain.entries import Entry
 from flexcore.domain.expressions import Context, parse
 from flexcore.domain.model import TaskQueue, Workflow
+from flexcore.domain.tokens import tokens
 from flexcore.domain.workflows import decode_document, parse_workflow
 
 
@@ -41,7 +42,12 @@ def read_task_queue(scope: Scope, entry: Entry) -> TaskQueue:
 def _expression(scope: Scope, entry: Entry) -> str:
     text = entry.text("target_workers", EVERYBODY)
     at, dialect = entry.at("target_workers"), scope.dialect
-    scope.findings.read(lambda: parse(text, Context.WORKER, at, dialect), None)
+
+    def read() -> None:
+        parse(text, Context.WORKER, at, dialect)
+        scope.spend(len(tokens(text)) - 1)
+
+    scope.findings.read(read, None)
     return text
 
 
@@ -77,7 +83,7 @@ def _configuration(scope: Scope, entry: Entry) -> str:
 
     def read() -> str:
         text = _with_sids(found, at, queue)
-        parse_workflow(text, lambda sid: queue(sid) == sid, at, dialect)
+        parse_workflow(text, lambda sid: queue(sid) == sid, at, dialect, scope.spend)
         return text
 
     return scope.findings.read(read, "")

@@ -8,6 +8,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject
 from flexcore.domain.entries import Entry, Findings
+from flexcore.domain.errors import ResourceExhausted
 from flexcore.domain.expressions import Dialect
 from flexcore.domain.model import (
     Activity,
@@ -77,6 +78,7 @@ class Scope:
         #: sids of task queues by sid and by friendly name
         self.queues: dict[str, str] = {}
         self.paths: dict[str, str] = {}
+        self._parts = 0
         #: paths by kind and name, whatever its case but for task channels
         self._names: dict[tuple[type[Row], str], str] = {}
 
@@ -85,6 +87,17 @@ class Scope:
         """How the expressions of the workspace are read."""
         policies = resolved(self.workspace.semantics, self.workspace.policies)
         return Dialect(policies.type_mismatch, policies.missing_array)
+
+    def spend(self, parts: int) -> None:
+        """Count what is read of expressions and workflows; refuse very many of them."""
+        self._parts += parts
+        most = limits.DOCUMENT_PARTS
+        if self._parts > most:
+            raise ResourceExhausted(
+                f"one call may bring {most} filters, targets, and words and signs of"
+                " expressions; import this document in parts",
+                metadata={"limit": str(most)},
+            )
 
     def sid(self, entry: Entry, prefix: str) -> str:
         """Return the sid of an entry, or a new one."""

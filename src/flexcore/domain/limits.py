@@ -52,7 +52,10 @@ STEP_TIMEOUT_SECONDS = 1_209_600
 
 # Documents of workspaces (overflow: INVALID_ARGUMENT)
 DOCUMENT_BYTES = 1024 * 1024
-DOCUMENT_KEYS = 200_000
+DOCUMENT_KEYS = 100_000
+#: of all workflows and queues of a document what WORKFLOW_PARTS counts (overflow:
+#: RESOURCE_EXHAUSTED; in parts it can be imported)
+DOCUMENT_PARTS = 20_000
 #: attributes and configurations lie a few levels down
 DOCUMENT_DEPTH = ATTRIBUTES_DEPTH + 5
 #: faults named at once (overflow: the rest is found the next time)
@@ -101,7 +104,7 @@ RE_EVALUATE_WAIT = 10 * MILLISECOND
 #: waiting tasks and workers that one decision tells the matcher anew of, because
 #: something they read has changed (overflow: the next ones go on; until all are told,
 #: nothing is offered)
-TOLD_AT_ONCE = 200
+TOLD_AT_ONCE = 100
 #: workers whom one decision gives their room on a new task channel, or takes it from them
 #: (overflow: the next one goes on, before anything else is decided)
 ROOMS_AT_ONCE = 250

@@ -249,29 +249,21 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
         return not 0 < self.step_deadline <= self.update_time
 
     @property
-    def open_workspace_sid(self) -> str:
-        """The workspace whose agents still have it to do, if they have."""
-        return self.workspace_sid if self.status in OPEN_TASK else ""
+    def open_sids(self) -> tuple[str, str, str, str, str]:
+        """The workspace, queue, workflow, revision and channel it is in while it is open.
 
-    @property
-    def open_queue_sid(self) -> str:
-        """The queue it is in, as long as it is open."""
-        return self.task_queue_sid if self.status in OPEN_TASK else ""
-
-    @property
-    def open_workflow_sid(self) -> str:
-        """The workflow it is in, as long as it is open."""
-        return self.workflow_sid if self.status in OPEN_TASK else ""
-
-    @property
-    def open_channel_sid(self) -> str:
-        """The task channel it is on, as long as it is open."""
-        return self.task_channel_sid if self.status in OPEN_TASK else ""
-
-    @property
-    def open_revision_sid(self) -> str:
-        """The revision of its workflow it walks through, as long as it is open."""
-        return self.workflow_revision_sid if self.status in OPEN_TASK else ""
+        Empty ones once it is not. A queue is that of its step, a revision the one of its
+        workflow that it walks through.
+        """
+        if self.status not in OPEN_TASK:
+            return ("", "", "", "", "")
+        return (
+            self.workspace_sid,
+            self.task_queue_sid,
+            self.workflow_sid,
+            self.workflow_revision_sid,
+            self.task_channel_sid,
+        )
 
 
 class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):

@@ -110,11 +110,12 @@ def parse_workflow(
     queue_exists: Callable[[str], bool],
     field: str = "configuration",
     dialect: Dialect | None = None,
+    spend: Callable[[int], None] = lambda _: None,
 ) -> WorkflowPlan:
     """Read a configuration document of at most WORKFLOW_BYTES.
 
     Raises InvalidArgument with the path of the value at fault. Unknown keys are refused,
-    never ignored.
+    never ignored. `spend` is told of the parts as they are read, and may refuse more.
     """
     document = decode_document(text, field)
     check_keys(document, field, frozenset({"task_routing"}))
@@ -122,7 +123,7 @@ def parse_workflow(
     routing = document.get("task_routing")
     if not isinstance(routing, dict):
         raise InvalidArgument(path, "an object is required")
-    return _Reader(queue_exists, dialect or Dialect()).plan(routing, path)
+    return _Reader(queue_exists, dialect or Dialect(), spend).plan(routing, path)
 
 
 @lru_cache(maxsize=limits.WORKFLOWS_MAX)
@@ -139,9 +140,15 @@ def may_name(text: str, word: str) -> bool:
 class _Reader:
     """Reads one document, and counts the text of its expressions."""
 
-    def __init__(self, queue_exists: Callable[[str], bool], dialect: Dialect) -> None:
+    def __init__(
+        self,
+        queue_exists: Callable[[str], bool],
+        dialect: Dialect,
+        spend: Callable[[int], None],
+    ) -> None:
         self._queue_exists = queue_exists
         self._dialect = dialect
+        self._spend = spend
         #: what was read, by key and text: documents repeat themselves
         self._read: dict[tuple[str, str], Any] = {}
         self._chars = 0
@@ -176,6 +183,7 @@ class _Reader:
         return Filter(name, expression, tuple(targets), self._exhaustion(value, path))
 
     def _count(self, parts: int, path: str) -> None:
+        self._spend(parts)
         self._parts += parts
         most = limits.WORKFLOW_PARTS
         if self._parts > most:

@@ -191,7 +191,8 @@ class Account:
         if self.decider.due(now):
             self._expire(now)
         elif self._mailbox and self.decider.matching.behind:
-            # Which every decision mends a little; callers need not wait for all of it.
+            # A little of it with every call: callers need not wait until all is told.
+            self.decider.matching.catch_up()
             return self._take(now)
         elif self.decider.matching.pending:
             self._decide(Entry(self._nobody, Tick(), None), now)

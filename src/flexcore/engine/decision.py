@@ -144,11 +144,15 @@ class Decision:
 
     def change(self, row: R, event: str | None = None, **changes: Any) -> R:
         """Change fields of a row; its version grows by one."""
-        return self.replace(row, row.evolve(**changes), event)
+        after = row.evolve(**changes, version=row.version + 1, update_time=self.now)
+        return self._replaced(after, event)
 
     def replace(self, row: R, after: R, event: str | None = None) -> R:
         """Put a changed row in place of `row`; its version grows by one."""
         after = after.evolve(version=row.version + 1, update_time=self.now)
+        return self._replaced(after, event)
+
+    def _replaced(self, after: R, event: str | None) -> R:
         self._put(after)
         if event:
             self.emit(event, after)

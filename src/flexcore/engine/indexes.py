@@ -42,6 +42,7 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     WorkflowRevision: ("workflow_sid",),
     Worker: ("workspace_sid", "name_key", "activity_sid", "return_activity_sid"),
     WorkerChannel: ("worker_sid",),
+    # What Task.open_sids gives, in its order.
     Task: (
         "open_workspace_sid",
         "open_queue_sid",
@@ -67,15 +68,18 @@ ORDERS: Mapping[tuple[type[Row], str], str] = {
 }
 
 
-def _values(fields: tuple[str, ...]) -> Callable[[Row], tuple[str, ...]]:
-    """Return what reads all of these fields from a row at once."""
+def _values(kind: type[Row]) -> Callable[[Row], tuple[str, ...]]:
+    """Return what reads all indexed fields of a row at once."""
+    if kind is Task:
+        return attrgetter("open_sids")
+    fields = INDEXES[kind]
     if len(fields) > 1:
         return attrgetter(*fields)
     return lambda row: (getattr(row, fields[0]),)
 
 
 _VALUES: Mapping[type[Row], Callable[[Row], tuple[str, ...]]] = {
-    kind: _values(fields) for kind, fields in INDEXES.items() if fields
+    kind: _values(kind) for kind, fields in INDEXES.items() if fields
 }
 #: the values of a row that was not there
 _NONE = ("",) * max(map(len, INDEXES.values()))
@@ -104,12 +108,13 @@ class Indexes:
     def follow(self, before: Row | None, row: Row) -> None:
         """Note the values a row has now; O(fields) unless one stands in a line."""
         kind = type(row)
-        fields = INDEXES.get(kind, ())
-        after = _VALUES[kind](row) if fields else ()
-        was = _VALUES[kind](before) if fields and before is not None else _NONE
+        values = _VALUES.get(kind)
+        if values is None:
+            return
+        after, was = values(row), _NONE if before is None else values(before)
         if after == was:
             return
-        for field, value, old in zip(fields, after, was, strict=False):
+        for field, value, old in zip(INDEXES[kind], after, was, strict=False):
             if old != value:
                 self._remove((kind, field, old), row)
                 self._add((kind, field, value), row)
@@ -117,8 +122,9 @@ class Indexes:
     def forget(self, row: Row) -> None:
         """Take a row out of all it is in."""
         kind = type(row)
-        for field in INDEXES.get(kind, ()):
-            self._remove((kind, field, getattr(row, field)), row)
+        if kind in _VALUES:
+            for field, value in zip(INDEXES[kind], _VALUES[kind](row), strict=True):
+                self._remove((kind, field, value), row)
 
     def _add(self, key: LookUp, row: Row) -> None:
         kind, field, value = key

@@ -4,7 +4,7 @@ A deadline is a hint: it acts only if the resource still has exactly that deadli
 nothing here needs to be undone when a decision is.
 """
 
-from sortedcontainers import SortedSet
+from sortedcontainers import SortedList
 
 from flexcore.domain.model import Reservation, Row, Task, TaskChannel, Workflow
 from flexcore.domain.states import OPEN_TASK, ReservationStatus, TaskStatus
@@ -36,14 +36,14 @@ def _deadline_of_task(task: Task) -> int:
 
 
 class Deadlines:
-    """A sorted set of (time, sequence, sid), one per row that has a deadline.
+    """A sorted list of (time, sequence, sid), one per row that has a deadline.
 
     The sequence is that of the row's creation: of two that fall due at the same time the
     older row comes first, a task before its offers.
     """
 
     def __init__(self) -> None:
-        self._due: SortedSet[tuple[int, int, str]] = SortedSet()
+        self._due: SortedList[tuple[int, int, str]] = SortedList()
         self._by_sid: dict[str, tuple[int, int, str]] = {}
         #: how many of them are offers waiting for an answer
         self.offers = 0

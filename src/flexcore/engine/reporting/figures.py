@@ -40,6 +40,15 @@ class Standing:
         _count(self.by_status, task.status, step)
         _count(self.by_priority, task.priority, step)
 
+    def recount(self, was: Task, now: Task) -> None:
+        """Count a task as what it is now."""
+        if was.status != now.status:
+            _count(self.by_status, was.status, -1)
+            _count(self.by_status, now.status, 1)
+        if was.priority != now.priority:
+            _count(self.by_priority, was.priority, -1)
+            _count(self.by_priority, now.priority, 1)
+
 
 def _count(numbers: dict[K, int], key: K, step: int) -> None:
     number = numbers.get(key, 0) + step
@@ -101,8 +110,7 @@ class Figures:
         if (was.status, was.priority) == (now.status, now.priority):
             return
         for standing in self._standings_of(now):
-            standing.count(was, -1)
-            standing.count(now, 1)
+            standing.recount(was, now)
 
     def _put(self, task: Task) -> None:
         created, entered = _entries(task)

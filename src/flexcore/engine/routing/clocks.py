@@ -28,7 +28,7 @@ def channel_of(
     state: State, worker_sid: str, task_channel_sid: str
 ) -> WorkerChannel | None:
     """Return a worker's channel."""
-    for channel in state.where(WorkerChannel, "worker_sid", worker_sid):
+    for channel in state.each(WorkerChannel, "worker_sid", worker_sid):
         if channel.task_channel_sid == task_channel_sid:
             return channel
     return None
@@ -42,7 +42,7 @@ def held(state: State, channel: WorkerChannel) -> list[Reservation]:
 
 def key_of(state: State, rule: str, worker: Worker, task_channel_sid: str) -> str:
     """Return what a rule of worker order looks at for a worker, as text."""
-    channels = state.where(WorkerChannel, "worker_sid", worker.sid)
+    channels = list(state.each(WorkerChannel, "worker_sid", worker.sid))
     task_channel = state.find(task_channel_sid, TaskChannel)
     if task_channel is not None and task_channel.channel_optimized_routing:
         channels = [row for row in channels if row.task_channel_sid == task_channel_sid]

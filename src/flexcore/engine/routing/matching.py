@@ -5,7 +5,6 @@ that never names what is not there: tasks that no longer wait leave first, tasks
 enter last. A Router rebuilt from rows equals the live one.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -55,7 +54,7 @@ class Matching:
         self._asking: dict[str, None] = {}
         self._asked = Asked()
         #: waiting tasks and workers that the Routers have still to be told of anew
-        self._untold: deque[str] = deque()
+        self._untold: dict[str, None] = {}
         #: who tells the Router of what, in the order that names nothing too early
         self._telling: tuple[
             tuple[type[Row], Callable[[Row | None, Row | None], None]], ...
@@ -106,7 +105,8 @@ class Matching:
         All of them at once would take as long as there are many.
         """
         for _ in range(min(limits.TOLD_AT_ONCE, len(self._untold))):
-            row = self._state.rows.get(self._untold.popleft())
+            sid, _ = self._untold.popitem()
+            row = self._state.rows.get(sid)
             if isinstance(row, Task) and row.waits:
                 self._wait(row)
             elif isinstance(row, Worker):
@@ -256,10 +256,16 @@ class Matching:
         self._asking.pop(task_sid, None)
         self._asked.forget(task_sid)
 
+    def _tell_later(self, sids: Iterable[str]) -> None:
+        more = dict.fromkeys(sids)
+        if self._untold:
+            more |= self._untold
+        self._untold = more
+
     def _resolve(self, worker: Worker) -> None:
         """Look again at the tasks that ask for a worker by sid or by name."""
         for by in (("sid", worker.sid), ("friendly_name", worker.folded_name)):
-            self._untold += self._asked.by((worker.workspace_sid, *by))
+            self._tell_later(self._asked.by((worker.workspace_sid, *by)))
 
     # workers
 
@@ -269,7 +275,7 @@ class Matching:
             return
         if before.friendly_name == row.friendly_name:
             return
-        self._untold += self._state.sids(Worker, "activity_sid", row.sid)
+        self._tell_later(self._state.sids(Worker, "activity_sid", row.sid))
 
     def _describe(self, worker: Worker) -> None:
         """Tell what expressions see of a worker."""
@@ -397,7 +403,8 @@ class Matching:
             for queue in self._state.where(TaskQueue, "workspace_sid", row.sid):
                 self._set_queue(queue)
         if old != new:
-            self._untold += self._state.sids(Task, "open_workspace_sid", row.sid)
+            tasks = self._state.sids(Task, "open_workspace_sid", row.sid)
+            self._tell_later(tasks)
 
     def _sync_task_channel(self, before: Row | None, row: Row | None) -> None:
         if not isinstance(row, TaskChannel):
@@ -429,7 +436,7 @@ class Matching:
         for workflow in state.each(Workflow, "workspace_sid", channel.workspace_sid):
             for row in state.each(WorkflowRevision, "workflow_sid", workflow.sid):
                 if may_name(row.configuration, channel.unique_name):
-                    self._untold += state.sids(Task, "open_revision_sid", row.sid)
+                    self._tell_later(state.sids(Task, "open_revision_sid", row.sid))
 
     def _sync_queue(self, before: Row | None, row: Row | None) -> None:
         if not isinstance(row, TaskQueue):

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 from flexcore.domain import limits
 from flexcore.domain.document_reader import Place, WorkspaceDocument, read_document
-from flexcore.domain.document_workers import room_of
 from flexcore.domain.errors import AlreadyExists
 from flexcore.domain.model import (
     Activity,
@@ -17,6 +16,7 @@ from flexcore.domain.model import (
 )
 from flexcore.engine.commands import ImportWorkspace
 from flexcore.engine.decision import Decision
+from flexcore.engine.setup.rooms import open_channel
 from flexcore.engine.setup.workspaces import Rows, add_workflow, refuse_full
 
 #: what a workspace holds, of each kind at most so many
@@ -40,7 +40,6 @@ def import_workspace(decision: Decision, command: ImportWorkspace) -> Rows:
     _refuse_sids(decision, document)
     _refuse_names(decision, document)
     _refuse_counts(decision, document)
-    present = decision.state.where(Worker, "workspace_sid", document.workspace.sid)
     decision.line_up(document.rows + (place is None))
     workspace = document.workspace
     if place is None:
@@ -48,9 +47,7 @@ def import_workspace(decision: Decision, command: ImportWorkspace) -> Rows:
     for activity in document.activities:
         decision.create(activity, "activity.created")
     for channel in document.task_channels:
-        decision.create(channel, "task-channel.created")
-        for worker in present:
-            decision.create(room_of(worker, channel, decision.ids.sid("WC")))
+        open_channel(decision, channel)
     queues = [
         decision.create(row, "task-queue.created") for row in document.task_queues
     ]
