@@ -37,15 +37,15 @@ cdef struct Queue:
 
 
 cdef struct Front:
-    int64_t rank            # of the first task of a lane
-    int64_t start
+    int64_t rank            # of the first task of a lane; of nothing_first, if nothing
+    int64_t start           # is to be offered
     int64_t sequence
     int32_t tier            # NEVER if nothing is to be offered
     int32_t next            # another lane of the same queue and channel, or -1
     int32_t open            # the only class of the lane, if it is for anybody, or -1
     int32_t free            # workers lined up, in all lines
     int32_t order           # of a lane with one line, which is in Lanes.heaps, or -1
-    int32_t choosy          # there is another lane, or something that is not for anybody
+    int32_t choosy          # there is another lane, a tier but 0, or what not anybody may take
 
 
 cdef struct IdleEntry:

@@ -49,7 +49,7 @@ from pprint import pformat
 cimport cython
 from cython.operator cimport dereference, preincrement
 from libc.math cimport floor, isfinite
-from libc.stdint cimport INT32_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.algorithm cimport binary_search, find, make_heap, pop_heap, push_heap, sort
 from libcpp.map cimport map as cpp_map
 from libcpp.string cimport npos, string
