@@ -275,6 +275,8 @@ cdef class Classes:
         cdef Spec spec = None
         if lane.spec != -1:
             spec = <Spec> self.lanes.specs[lane.spec]
+            if spec.bars(worker):
+                return -1
             facet = spec.facet_of[worker]
         self.path.clear()
         self.path.push_back(0)

@@ -207,15 +207,20 @@ cdef class Lanes:
         return 0
 
     cdef int enter(self, int32_t number, int32_t worker) except -1:
-        """Count a worker who is lined up on the channel of the lane."""
+        """Count a worker who is lined up on the channel of the lane, if not barred."""
         cdef Lane *lane = self.lanes[number]
         cdef int32_t line = 0
+        if self.bars(lane, worker):
+            return 0
         self.fronts[number].free += 1
         if not lane.simple:
             line = self.line_of(lane, worker)
             lane.occupied += lane.marks[line].free == 0
             lane.marks[line].free += 1
         return self.place(number, line, worker)
+
+    cdef inline bint bars(self, Lane *lane, int32_t worker) noexcept:
+        return lane.spec != -1 and (<Spec> self.specs[lane.spec]).bars(worker)
 
     cdef int place(self, int32_t number, int32_t line, int32_t worker) except -1:
         """Give a worker an entry in the line that counts them."""
@@ -254,6 +259,8 @@ cdef class Lanes:
     cdef int leave(self, int32_t number, int32_t worker) except -1:
         """Count a worker no longer; their entry goes when it comes up."""
         cdef Lane *lane = self.lanes[number]
+        if self.bars(lane, worker):
+            return 0
         self.fronts[number].free -= 1
         if lane.simple:
             if self.fronts[number].free == 0:
