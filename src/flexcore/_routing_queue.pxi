@@ -60,14 +60,21 @@ cdef void task_rise(
 cdef void task_sink(
     vector[TaskEntry] &heap, vector[int32_t] &positions, Py_ssize_t position
 ) noexcept:
-    """Move the entry at the position to where it belongs, most likely far down."""
+    """Move the entry at the position to where it belongs, most likely far down.
+
+    The way down is a chain of misses, so what may be next is fetched ahead, a cache line
+    of two entries at a time.
+    """
     cdef TaskEntry *entries = heap.data()
     cdef int32_t *places = positions.data()
     cdef TaskEntry entry = entries[position]
     cdef Py_ssize_t size = heap.size()
     cdef Py_ssize_t start = position
     cdef Py_ssize_t child
+    cdef Py_ssize_t ahead
     while position * ARITY + 1 < size:
+        for ahead in range(0, ARITY * ARITY, 2):
+            prefetch(entries + (position * ARITY + 1) * ARITY + 1 + ahead)
         child = first_child(entries, position * ARITY + 1, size)
         entries[position] = entries[child]
         places[entries[position].slot] = <int32_t> position
