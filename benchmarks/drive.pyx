@@ -12,6 +12,11 @@ from libcpp.vector cimport vector
 from flexcore._routing cimport Offer, Router
 
 
+cdef struct Pair:
+    int64_t task
+    int64_t worker
+
+
 cdef class Drive:
     """A Router in the contact center of a trace."""
 
@@ -20,7 +25,7 @@ cdef class Drive:
     cdef vector[int32_t] channels   # likewise
     cdef vector[int32_t] workers    # likewise
     cdef vector[int64_t] tasks      # by number: handle
-    cdef vector[Offer] offers
+    cdef vector[Pair] offers        # handles
     cdef int64_t now
 
     def __init__(self, Router router not None, workers, queues, channels):
@@ -53,7 +58,7 @@ cdef class Drive:
     def sequence(self):
         """Return the offers so far as (task, worker), by number."""
         cdef Py_ssize_t number
-        cdef Offer offer
+        cdef Pair offer
         tasks = {
             self.tasks[number]: number
             for number in range(<Py_ssize_t> self.tasks.size())
@@ -80,9 +85,10 @@ cdef class Drive:
         return self.match()
 
     cdef int match(self) except -1:
-        cdef Offer offer
+        cdef Py_ssize_t number
+        cdef const Offer *offer
         self.now += 1
-        self.router.decide(self.now, -1)
-        for offer in self.router.decisions.offers:
-            self.offers.push_back(offer)
+        for number in range(self.router.decide(self.now, -1)):
+            offer = &self.router.decisions.offers[number]
+            self.offers.push_back(Pair(offer.task, offer.worker))
         return 0

@@ -37,15 +37,15 @@ cdef struct Queue:
 
 
 cdef struct Front:
-    int64_t rank            # of the first task of a lane
-    int64_t start
+    int64_t rank            # of the first task of a lane; of nothing_first, if nothing
+    int64_t start           # is to be offered
     int64_t sequence
     int32_t tier            # NEVER if nothing is to be offered
     int32_t next            # another lane of the same queue and channel, or -1
     int32_t open            # the only class of the lane, if it is for anybody, or -1
     int32_t free            # workers lined up, in all lines
     int32_t order           # of a lane with one line, which is in Lanes.heaps, or -1
-    int32_t choosy          # there is another lane, or something that is not for anybody
+    int32_t choosy          # another lane, another tier than 0, or not for anybody
 
 
 cdef struct IdleEntry:
@@ -125,6 +125,7 @@ cdef class Lanes:
     cdef int name_line(self, Lane *lane, Mark mark, int32_t number) except -1
     cdef int drop_empty_lines(self, Lane *lane) except -1
     cdef int enter(self, int32_t number, int32_t worker) except -1
+    cdef bint bars(self, Lane *lane, int32_t worker) noexcept
     cdef int place(self, int32_t number, int32_t line, int32_t worker) except -1
     cdef int push(
         self, Lane *lane, vector[IdleEntry] *heap, IdleEntry entry, int32_t free

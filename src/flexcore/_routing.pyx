@@ -11,7 +11,8 @@ lane that the same workers may take are a *class*, a heap; the classes of a lane
 heap by their first tasks. Free workers of a lane who are alike in what the spec reads
 (who have one *facet* of it) and in utilization, where that counts, stand in a *line*, a
 heap by how long they have waited. A spec without expressions, and no spec, has one line
-and one class: the usual case, on which nothing of the rest costs anything.
+and one class: the usual case, on which nothing of the rest costs anything. Who fails what
+a spec says of the worker alone stands in no line of it.
 
 Who becomes free is *fresh* and in no line. A match first asks for the first task of the
 queues of each fresh worker; only who then is still free is lined up. So with a backlog a
@@ -49,7 +50,7 @@ from pprint import pformat
 cimport cython
 from cython.operator cimport dereference, preincrement
 from libc.math cimport floor, isfinite
-from libc.stdint cimport INT32_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.algorithm cimport binary_search, find, make_heap, pop_heap, push_heap, sort
 from libcpp.map cimport map as cpp_map
 from libcpp.string cimport npos, string

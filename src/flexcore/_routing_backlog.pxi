@@ -219,6 +219,6 @@ cdef class Backlog:
             pop_heap(self.ready.begin(), self.ready.end(), &follows)
             self.ready.back().head = front[0]
             push_heap(self.ready.begin(), self.ready.end(), &follows)
-        front[0] = Front(INT64_MIN, INT64_MIN, INT64_MIN, NEVER, -1, -1, 0, -1, 0)
+        front[0] = nothing_first(-1)
         return -1
 

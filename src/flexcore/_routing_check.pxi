@@ -146,6 +146,10 @@ cdef int check_spec(Router router, Spec spec) except -1:
         workers = spec.facets[facet].workers
         ensure(workers == counts.get(facet, 0), f"facet {facet} has {workers} workers")
         retired += workers == 0
+        barred = spec.program is not None and not spec.program.may_hold(
+            spec.values, spec.facets[facet].values.data(), spec.profiles.stack.data()
+        )
+        ensure(spec.facet_barred[facet] == barred, f"facet {facet} is wrongly barred")
         for other in range(facet):
             if spec.facet_used[other] and not spec.clauses.empty():
                 ensure(
@@ -169,7 +173,8 @@ cdef int check_verdicts(Router router, Spec spec) except -1:
                 ensure(
                     spec.facet_used[facet]
                     and spec.suits(facet, kind) == (verdicts[facet] == ACCEPTED)
-                    and spec.judge(kind, facet) == (verdicts[facet] == ACCEPTED),
+                    and spec.judge(kind, facet) == (verdicts[facet] == ACCEPTED)
+                    and not (verdicts[facet] == ACCEPTED and spec.facet_barred[facet]),
                     f"kind {kind} and facet {facet}: the remembered answer is wrong",
                 )
     return 0
@@ -227,6 +232,7 @@ cdef int check_lane(Router router, int32_t number) except -1:
     for worker in used_workers(router):
         if router.workers.room(worker, lane.channel).lined and (
             router.lanes.belongs(worker, lane.queue)
+            and not router.lanes.bars(lane, worker)
         ):
             place = 0 if lane.simple else router.lanes.line_of(lane, worker)
             counts.setdefault(place, set()).add(worker)

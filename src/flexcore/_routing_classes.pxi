@@ -132,12 +132,16 @@ cdef class Classes:
     # First tasks
 
     cdef void front_of(self, int32_t number, Front *front) noexcept:
-        """Say what the first task of a class is like."""
+        """Say what the first task of a class is like, if it is to be offered."""
         cdef TaskClass *tasks = self.rows[number]
         cdef TaskEntry *head = &tasks.heap[0]
         cdef Queue *queue = &self.lanes.queues[self.lanes.lanes[tasks.lane].queue]
+        if queue.fan_out == 0:
+            front.rank = front.start = front.sequence = INT64_MAX
+            front.tier = NEVER
+            return
         front.rank, front.start, front.sequence = head.rank, head.start, head.sequence
-        front.tier = queue.tier if queue.fan_out else NEVER
+        front.tier = queue.tier
 
     cdef void refront(self, int32_t number) noexcept:
         """Follow a change of the first task of a lane."""
@@ -145,6 +149,7 @@ cdef class Classes:
         cdef Front *front = &self.lanes.fronts[number]
         front.open = -1
         if lane.heads.empty():
+            front.rank = front.start = front.sequence = INT64_MAX
             front.tier = NEVER
         else:
             self.front_of(lane.heads[0].slot, front)
@@ -159,7 +164,12 @@ cdef class Classes:
         cdef TaskEntry head
         if tasks.known == NOBODY:
             return 0
-        if tasks.listed and lane.heads.size() == 1 and not tasks.heap.empty():
+        if (
+            tasks.listed
+            and lane.heads.size() == 1
+            and not tasks.heap.empty()
+            and self.lanes.fronts[tasks.lane].tier != NEVER
+        ):
             self.only_head_changed(lane, tasks)
             return 0
         if tasks.heap.empty():
@@ -265,6 +275,8 @@ cdef class Classes:
         cdef Spec spec = None
         if lane.spec != -1:
             spec = <Spec> self.lanes.specs[lane.spec]
+            if spec.bars(worker):
+                return -1
             facet = spec.facet_of[worker]
         self.path.clear()
         self.path.push_back(0)

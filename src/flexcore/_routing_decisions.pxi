@@ -60,9 +60,7 @@ cdef class Decisions:
 
         True if nothing else is to be decided: they take nothing, or have no room left.
         """
-        cdef Front bound = Front(
-            INT64_MIN, INT64_MIN, INT64_MIN, NEVER, -1, -1, 0, -1, 0
-        )
+        cdef Front bound = nothing_first(-1)
         cdef int32_t worker = self.roster.fresh[0]
         cdef int32_t number = self.best_for(worker, &bound)
         cdef int32_t channel
@@ -140,9 +138,12 @@ cdef class Decisions:
         cdef const Front *fronts = self.lanes.fronts.data()
         cdef const Front *front
         cdef const Front *best = bound
+        cdef int64_t rank = INT64_MAX if bound.tier else bound.rank
+        cdef int64_t start = INT64_MAX if bound.tier else bound.start
         cdef Py_ssize_t channels = self.workers.channels
         cdef int32_t choosy = False
         cdef int32_t number
+        cdef bint earlier
         while queue < end:
             number = lane_at[queue[0] * channels]
             queue += 1
@@ -150,13 +151,16 @@ cdef class Decisions:
                 continue
             front = &fronts[number]
             choosy |= front.choosy
-            # Most first tasks are of one priority, and then the start decides.
-            if (front.rank != best.rank) | (front.tier != best.tier) | (
-                front.start == best.start
-            ):
-                best = front if front_precedes(front[0], best[0]) else best
+            # All are of tier 0, or somebody is choosy. Bits, as in `precedes`.
+            if front.start == start:
+                earlier = front_precedes(front[0], best[0])
             else:
-                best = front if unforeseen(front.start < best.start) else best
+                earlier = (front.rank < rank) | (
+                    (front.rank == rank) & (front.start < start)
+                )
+            best = front if unforeseen(earlier) else best
+            rank = front.rank if unforeseen(earlier) else rank
+            start = front.start if unforeseen(earlier) else start
         if choosy:
             return self.classes.first_for(worker, channel, bound)
         if best == bound:

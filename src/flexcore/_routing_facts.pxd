@@ -167,6 +167,10 @@ cdef class Program:
         const int32_t *task,
         int32_t *stack,
     ) noexcept
+    cdef bint may_hold(
+        self, Values values, const int32_t *worker, int32_t *stack
+    ) noexcept
+    cdef bint reads_task(self, int32_t start, int32_t stop) noexcept
     cdef bint part_holds(
         self,
         int32_t start,
@@ -246,7 +250,7 @@ cdef struct Room:
     int64_t offered_clock   # what counts in the lanes of the channel: of it alone, or
     int64_t idle_clock      # the latest of all; idle: offered, released or available
     uint32_t stamp          # how often the worker was lined up
-    uint8_t lined           # counts as free in the lanes of the channel
+    uint8_t lined           # counts as free in the lanes of the channel, unless barred
     uint8_t open
     int32_t capacity
     int32_t occupied        # may exceed the capacity after that was lowered
@@ -323,6 +327,9 @@ cdef class Spec:
     answer is first needed. It is kept twice, since who looks for a task has one facet
     and goes over kinds, and who looks for a worker has one kind and goes over facets.
     Kinds and facets without tasks or workers are kept a while: they tend to come back.
+
+    A facet is barred if a part of the program that reads the worker alone does not hold:
+    nothing that waits will ever suit, so its workers are in no line.
     """
 
     cdef Values values
@@ -340,6 +347,7 @@ cdef class Spec:
     cdef vector[Facet] facets
     cdef vector[int32_t] ranks          # by facet, by order_by; equals are equal
     cdef vector[uint8_t] facet_used     # by facet: is in facet_at
+    cdef vector[uint8_t] facet_barred   # by facet
     cdef vector[int32_t] vacant_facets
     cdef int32_t retired_facets         # in facet_at, but of no worker
     cdef vector[int32_t] ranking        # facets by rank
@@ -355,6 +363,7 @@ cdef class Spec:
     cdef Program lower(self, tuple source, dict channels)
     cdef int32_t read(self, int32_t worker) except -1
     cdef int32_t add_facet(self) except -1
+    cdef bint bars(self, int32_t worker) noexcept
     cdef int rank(self, int32_t facet) except -1
     cdef int number_ranks(self) except -1
     cdef int compare(self, int32_t one, int32_t other) noexcept

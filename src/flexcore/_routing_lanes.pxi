@@ -5,6 +5,11 @@ cdef enum:
     SPARE = 16              # entries and lines beyond twice the useful ones
 
 
+cdef inline Front nothing_first(int32_t next) noexcept:
+    """The front of a lane without tasks: no task is after it."""
+    return Front(INT64_MAX, INT64_MAX, INT64_MAX, NEVER, next, -1, 0, -1, 0)
+
+
 cdef inline int64_t line_key(int32_t facet, int32_t level) noexcept:
     return (<int64_t> facet << 32) | level
 
@@ -74,14 +79,14 @@ cdef class Lanes:
         if self.vacant_lanes.empty():
             number = <int32_t> self.lanes.size()
             self.lanes.push_back(lane)
-            self.fronts.push_back(Front(0, 0, 0, NEVER, -1, -1, 0, -1, 0))
+            self.fronts.push_back(nothing_first(-1))
             self.heaps.resize(number + 1)
         else:
             number = self.vacant_lanes.back()
             self.vacant_lanes.pop_back()
             self.lanes[number] = lane
         lane.queue, lane.channel, lane.spec, lane.plain = queue, channel, spec, -1
-        self.fronts[number] = Front(0, 0, 0, NEVER, self.lane_at[place], -1, 0, -1, 0)
+        self.fronts[number] = nothing_first(self.lane_at[place])
         self.lane_at[place] = number
         self.note_choosy(number)
         self.relay(number)
@@ -104,7 +109,7 @@ cdef class Lanes:
                 before = self.fronts[before].next
             self.fronts[before].next = self.fronts[number].next
             self.note_choosy(before)
-        self.fronts[number].tier = NEVER
+        self.fronts[number] = nothing_first(-1)
         vector[IdleEntry]().swap(self.heaps[number])
         self.lanes[number] = NULL
         self.vacant_lanes.push_back(number)
@@ -114,7 +119,9 @@ cdef class Lanes:
     cdef void note_choosy(self, int32_t number) noexcept:
         """Follow a change of what a lane's front says."""
         cdef Front *front = &self.fronts[number]
-        front.choosy = front.next != -1 or (front.tier != NEVER and front.open == -1)
+        front.choosy = front.next != -1 or (
+            front.tier != NEVER and (front.tier != 0 or front.open == -1)
+        )
 
     cdef int relay(self, int32_t number) except -1:
         """Begin with empty lines, as the order of the queue wants them."""
@@ -200,15 +207,20 @@ cdef class Lanes:
         return 0
 
     cdef int enter(self, int32_t number, int32_t worker) except -1:
-        """Count a worker who is lined up on the channel of the lane."""
+        """Count a worker who is lined up on the channel of the lane, if not barred."""
         cdef Lane *lane = self.lanes[number]
         cdef int32_t line = 0
+        if self.bars(lane, worker):
+            return 0
         self.fronts[number].free += 1
         if not lane.simple:
             line = self.line_of(lane, worker)
             lane.occupied += lane.marks[line].free == 0
             lane.marks[line].free += 1
         return self.place(number, line, worker)
+
+    cdef inline bint bars(self, Lane *lane, int32_t worker) noexcept:
+        return lane.spec != -1 and (<Spec> self.specs[lane.spec]).bars(worker)
 
     cdef int place(self, int32_t number, int32_t line, int32_t worker) except -1:
         """Give a worker an entry in the line that counts them."""
@@ -247,6 +259,8 @@ cdef class Lanes:
     cdef int leave(self, int32_t number, int32_t worker) except -1:
         """Count a worker no longer; their entry goes when it comes up."""
         cdef Lane *lane = self.lanes[number]
+        if self.bars(lane, worker):
+            return 0
         self.fronts[number].free -= 1
         if lane.simple:
             if self.fronts[number].free == 0:

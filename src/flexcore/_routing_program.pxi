@@ -147,6 +147,27 @@ cdef class Program:
                 return False
         return True
 
+    cdef bint may_hold(
+        self, Values values, const int32_t *worker, int32_t *stack
+    ) noexcept:
+        """Say whether all parts hold that do not read a task."""
+        cdef Py_ssize_t part
+        for part in range(<Py_ssize_t> self.ends.size()):
+            if not self.reads_task(
+                self.starts[part], self.ends[part]
+            ) and not self.part_holds(
+                self.starts[part], self.ends[part], values, worker, NULL, stack
+            ):
+                return False
+        return True
+
+    cdef bint reads_task(self, int32_t start, int32_t stop) noexcept:
+        cdef int32_t place
+        for place in range(start, stop):
+            if self.code[place].opcode == OP_TASK:
+                return True
+        return False
+
     cdef bint part_holds(
         self,
         int32_t start,

@@ -10,14 +10,15 @@ cdef inline bint precedes(const TaskEntry &one, const TaskEntry &other) noexcept
     two tasks of one priority and start would leave in an order that depends on what
     else was in the heap, and a router rebuilt after a crash would decide differently.
 
-    Bits and no branches: which of two tasks is first cannot be foreseen.
+    Bits and one branch: which of two tasks is first cannot be foreseen, that they did
+    not start at once can.
     """
-    return (one.rank < other.rank) | (
-        (one.rank == other.rank)
-        & (
-            (one.start < other.start)
-            | ((one.start == other.start) & (one.sequence < other.sequence))
+    if one.start == other.start:
+        return one.rank < other.rank or (
+            one.rank == other.rank and one.sequence < other.sequence
         )
+    return (one.rank < other.rank) | (
+        (one.rank == other.rank) & (one.start < other.start)
     )
 
 
@@ -29,7 +30,7 @@ cdef inline Py_ssize_t first_child(
     if first + ARITY <= size:
         one = first + precedes(entries[first + 1], entries[first])
         other = first + 2 + precedes(entries[first + 3], entries[first + 2])
-        return other if unforeseen(precedes(entries[other], entries[one])) else one
+        return one + ((other - one) & -precedes(entries[other], entries[one]))
     one = first
     for child in range(first + 1, size):
         if precedes(entries[child], entries[one]):
@@ -59,14 +60,21 @@ cdef void task_rise(
 cdef void task_sink(
     vector[TaskEntry] &heap, vector[int32_t] &positions, Py_ssize_t position
 ) noexcept:
-    """Move the entry at the position to where it belongs, most likely far down."""
+    """Move the entry at the position to where it belongs, most likely far down.
+
+    The way down is a chain of misses, so what may be next is fetched ahead, a cache line
+    of two entries at a time.
+    """
     cdef TaskEntry *entries = heap.data()
     cdef int32_t *places = positions.data()
     cdef TaskEntry entry = entries[position]
     cdef Py_ssize_t size = heap.size()
     cdef Py_ssize_t start = position
     cdef Py_ssize_t child
+    cdef Py_ssize_t ahead
     while position * ARITY + 1 < size:
+        for ahead in range(0, ARITY * ARITY, 2):
+            prefetch(entries + (position * ARITY + 1) * ARITY + 1 + ahead)
         child = first_child(entries, position * ARITY + 1, size)
         entries[position] = entries[child]
         places[entries[position].slot] = <int32_t> position

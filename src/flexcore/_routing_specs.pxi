@@ -110,6 +110,7 @@ cdef class Spec:
             self.facets.resize(facet + 1)
             self.ranks.push_back(0)
             self.facet_used.push_back(False)
+            self.facet_barred.push_back(False)
         else:
             facet = self.vacant_facets.back()
             self.vacant_facets.pop_back()
@@ -124,10 +125,19 @@ cdef class Spec:
             elif row.row[place] >= FIRST_ID:
                 self.values.rows[row.row[place]].references += 1
         self.facet_used[facet] = True
+        self.facet_barred[facet] = self.program is not None and not (
+            self.program.may_hold(
+                self.values, row.values.data(), self.profiles.stack.data()
+            )
+        )
         self.facet_at[row.row] = facet
         self.retired_facets += 1
         self.rank(facet)
         return facet
+
+    cdef inline bint bars(self, int32_t worker) noexcept:
+        """Say whether a worker suits no task whatever."""
+        return self.facet_barred[self.facet_of[worker]]
 
     cdef int rank(self, int32_t facet) except -1:
         """Find the place of a new facet by order_by."""

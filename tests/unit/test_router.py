@@ -538,6 +538,21 @@ def test_tasks_that_want_something_else_do_not_hold_each_other_up() -> None:
     assert [(task, worker)] == desk.match()
 
 
+def test_who_suits_no_task_whatever_counts_nowhere_until_attributes_change() -> None:
+    """Such workers stand in no line; they have to come into it when they may suit."""
+    desk = Desk(all=ANYBODY)
+    grade = ("path", "worker", ("grade",))
+    able = (grade, ("const", "trainee"), ("!=",))
+    spec = desk.router.open_spec((*able, *wants("language"), ("and",)))
+    trainee = desk.worker("en", grade="trainee")
+    task = desk.task("all", spec=spec, attributes={"language": "en"})
+    assert [] == desk.match()
+    assert (0, False) == (desk.router.count(task), desk.router.candidate(task, trainee))
+    desk.router.set_attributes(trainee, {"skills": ["en"], "grade": "agent"})
+
+    assert [(task, trainee)] == desk.match()
+
+
 def test_order_by_comes_before_the_clock_and_missing_is_last() -> None:
     desk = Desk(all=ANYBODY)
     level = ("path", "worker", ("level",))
