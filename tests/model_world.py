@@ -265,7 +265,7 @@ class World:
         waiting = [
             number
             for number, row in enumerate(self.tasks)
-            if row.status == "pending" and not row.gone
+            if row.status == "pending" and not row.hold and not row.gone
         ]
         return sorted(waiting, key=self._place)
 

@@ -188,7 +188,8 @@ class Fold:
             if isinstance(row, Task):
                 self.waiting.drop(sid)
                 self._dirty_tasks.pop(sid, None)
-                if row.status == TaskStatus.PENDING and sid in self.rows:
+                waits = row.status == TaskStatus.PENDING and not row.hold_time
+                if waits and sid in self.rows:
                     self.waiting.put(row)
                     self._dirty_tasks[sid] = None
         if self._sort:
@@ -255,7 +256,7 @@ def due_of(row: Row) -> int:
         return 0
     if row.status == TaskStatus.PENDING:
         untils = (refusal.until for refusal in row.refusals)
-        dues = (row.deadline, row.step_deadline, *untils)
+        dues = (row.deadline, row.step_deadline, row.hold_time, *untils)
         return min((due for due in dues if due), default=0)
     if row.status == TaskStatus.RESERVED:
         return row.deadline

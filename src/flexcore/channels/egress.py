@@ -20,6 +20,7 @@ from yarl import URL
 
 from flexcore import __version__
 from flexcore.domain import limits
+from flexcore.domain.urls import LOOPBACK_NAMES, PORTS
 
 _DENIED = tuple(
     ipaddress.ip_network(network)
@@ -32,8 +33,6 @@ _DENIED = tuple(
         *("2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
 )
-_PORTS = frozenset({443, 8443})
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
@@ -76,11 +75,11 @@ class Egress:
         method: str,
         url: str,
         *,
-        auth: tuple[str, str],
-        form: Sequence[tuple[str, str]] | None = None,
+        auth: tuple[str, str] | None = None,
+        form: Sequence[tuple[str, str]] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Make one request and read its bounded reply.
+        """Make one request and read its bounded reply; a form may be encoded already.
 
         Raises Forbidden, NotSent or Lost; texts name no header and no field.
         """
@@ -90,8 +89,8 @@ class Egress:
             async with self._open().request(
                 method,
                 url,
-                data=None if form is None else aiohttp.FormData(form),
-                headers={"Authorization": basic(*auth), **(headers or {})},
+                data=_encoded(form),
+                headers={**_authorization(auth), **(headers or {})},
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
@@ -136,6 +135,16 @@ class Egress:
         return socket.socket(family, kind, protocol)
 
 
+def _encoded(
+    form: Sequence[tuple[str, str]] | bytes | None,
+) -> aiohttp.FormData | bytes | None:
+    return form if form is None or isinstance(form, bytes) else aiohttp.FormData(form)
+
+
+def _authorization(auth: tuple[str, str] | None) -> Mapping[str, str]:
+    return {} if auth is None else {"Authorization": basic(*auth)}
+
+
 def basic(user: str, password: str) -> str:
     """Return the value of a Basic authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -149,9 +158,9 @@ def check_url(url: str, *, allow_http_loopback: bool = False) -> None:
     parts = URL(url)
     if parts.user is not None or parts.password is not None:
         raise Forbidden("the URL holds a user or a password")
-    if allow_http_loopback and parts.host in _LOOPBACK_NAMES:
+    if allow_http_loopback and parts.host in LOOPBACK_NAMES:
         return
-    if parts.scheme != "https" or parts.port not in _PORTS:
+    if parts.scheme != "https" or parts.port not in PORTS:
         raise Forbidden("the URL is not https on port 443 or 8443")
 
 

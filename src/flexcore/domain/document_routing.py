@@ -16,6 +16,7 @@ from flexcore.domain.document_scope import ORDERS, Scope
 from flexcore.domain.entries import Entry
 from flexcore.domain.expressions import Context, parse
 from flexcore.domain.model import TaskQueue, Workflow
+from flexcore.domain.urls import check_url
 from flexcore.domain.workflows import parse_workflow
 
 
@@ -58,9 +59,20 @@ def read_workflow(scope: Scope, entry: Entry) -> Workflow:
             limits.RESERVATION_TIMEOUT_SECONDS_MAX,
             limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT,
         ),
+        assignment_callback_url=_url(scope, entry, "assignment_callback_url"),
+        fallback_assignment_callback_url=_url(
+            scope, entry, "fallback_assignment_callback_url"
+        ),
     )
     entry.close(DROPPED[WORKFLOWS])
     return row
+
+
+def _url(scope: Scope, entry: Entry, key: str) -> str:
+    text, loopback = entry.text(key), scope.allow_loopback
+    return scope.findings.read(
+        lambda: check_url(text, entry.at(key), allow_loopback=loopback), ""
+    )
 
 
 def _configuration(scope: Scope, entry: Entry) -> str:

@@ -8,7 +8,14 @@ from typing import Self
 
 import msgspec
 
-from flexcore.domain.parts import Choice, Media, ReceiptEntry, Refusal, Route
+from flexcore.domain.parts import (
+    CallbackProblem,
+    Choice,
+    Media,
+    ReceiptEntry,
+    Refusal,
+    Route,
+)
 from flexcore.domain.semantics import DEFAULT_SEMANTICS, Semantics, Value
 from flexcore.domain.states import (
     OPEN_RESERVATION,
@@ -70,6 +77,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
 
     `policies` are those set for themselves; the others are those of `semantics`. Workers
     of queues of both orders empty those of `prioritize_queue_order` first.
+    `callback_secret` counts how often the secret that signs callbacks was replaced.
     """
 
     friendly_name: str
@@ -78,6 +86,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
     semantics: Semantics = DEFAULT_SEMANTICS
     policies: dict[str, Value] = {}
     prioritize_queue_order: str = "FIFO"
+    callback_secret: int = 0
 
 
 class Activity(Row, frozen=True, gc=False, kw_only=True, tag="activity"):
@@ -122,7 +131,8 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
 
     Every configuration is a revision; a task keeps the one it entered. While waiting
     tasks are moved to the current one, `re_evaluate_time` is when the next few are
-    looked at and `re_evaluate_left` how many there are.
+    looked at and `re_evaluate_left` how many there are. The callback URLs are those of the
+    workflow, not of a revision: they say where to ask, and hold for the next offer.
     """
 
     workspace_sid: str
@@ -132,6 +142,14 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
     revision_sid: str = ""
     re_evaluate_time: int = 0
     re_evaluate_left: int = 0
+    assignment_callback_url: str = ""
+    fallback_assignment_callback_url: str = ""
+
+    @property
+    def callback_urls(self) -> tuple[str, ...]:
+        """Whom offers are told to, one after the other as long as none can say."""
+        urls = (self.assignment_callback_url, self.fallback_assignment_callback_url)
+        return tuple(filter(None, urls))
 
 
 class WorkflowRevision(
@@ -200,7 +218,8 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     `step_*` say where in its workflow it is (domain/workflows.py); `step_start` is what
     its clock counts from, `skip_pending` says that skip_if is still to be asked. `routes`
     bypass the workflow; `route` is the one it is at, -1 none. `limit_time` ends its being
-    assigned or wrapped up, `purge_time` its being kept.
+    assigned or wrapped up, `purge_time` its being kept. `callback_failures` of its offers
+    in a row came to nothing, and until `hold_time` it is not offered for that.
     """
 
     workspace_sid: str
@@ -231,6 +250,8 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     refusals: tuple[Refusal, ...] = ()
     limit_time: int = 0
     purge_time: int = 0
+    callback_failures: int = 0
+    hold_time: int = 0
 
     @property
     def open_workspace_sid(self) -> str:
@@ -280,6 +301,7 @@ class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
     choice: Choice | None = None
     accept_time: int = 0
     wrap_time: int = 0
+    callback_problems: tuple[CallbackProblem, ...] = ()
 
     @property
     def open_worker_sid(self) -> str:

@@ -9,6 +9,8 @@ addresses leave one at a time, in order; the one at the head is
 - attempting, though nobody here attempts it (the process that did is gone): unknown;
 - unknown: found at the carrier, proven absent (or harmless to repeat), or still unknown.
 
+An assignment callback is harmless to repeat: one that is attempting is made again.
+
 When each of these is due, and when an entry is given up, is the engine's decision.
 """
 
@@ -24,7 +26,14 @@ from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock, Handle
 from flexcore.domain.errors import FlexcoreError, Kind, NotFound
 from flexcore.domain.states import OutboxState
-from flexcore.engine.commands import Answer, AttemptSend, Command, ReportSend
+from flexcore.engine.commands import (
+    Answer,
+    AttemptCallback,
+    AttemptSend,
+    Command,
+    ReportCallback,
+    ReportSend,
+)
 from flexcore.engine.port import (
     CarrierAccount,
     OutboundMessage,
@@ -32,12 +41,14 @@ from flexcore.engine.port import (
     SendOutcome,
     Transport,
 )
+from flexcore.engine.routing.calls import Calls
 from flexcore.store.interface import OutboxEntry
 
 _LOG = structlog.get_logger(__name__)
 
 Submit = Callable[[str, Command], Awaitable[Answer]]
 FindAccount = Callable[[str, str], CarrierAccount]
+Step = AttemptSend | ReportSend | AttemptCallback | ReportCallback
 
 #: refusals of a step that say it is no longer to be taken; others say not now
 _SETTLED = frozenset({Kind.NOT_FOUND, Kind.FAILED_PRECONDITION})
@@ -58,9 +69,10 @@ class _Pair:
 
 
 @dataclass(eq=False, slots=True)
-class _Account:
-    """Pairs of one account that are due and wait for a free place."""
+class _Line:
+    """Pairs of one account, and one URL, that are due and wait for a free place."""
 
+    in_flight_max: int
     in_flight: int = 0
     waiting: deque[_Pair] = field(default_factory=deque)
 
@@ -79,14 +91,16 @@ class Outbox:
         transports: Mapping[str, Transport],
         clock: Clock,
         alarm: Alarm,
+        calls: Calls,
     ) -> None:
+        self._calls = calls
         self._submit = submit
         self._carrier_account = carrier_account
         self._transports = transports
         self._clock = clock
         self._alarm = alarm
         self._pairs: dict[tuple[str, str], _Pair] = {}
-        self._accounts: dict[str, _Account] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._claims: OrderedDict[tuple[str, str], deque[str]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -136,41 +150,44 @@ class Outbox:
         if due > self._clock.now():
             pair.handle = self._alarm.call_at(due, lambda: self._wake(pair))
             return
-        account = self._accounts.setdefault(pair.account_sid, _Account())
-        account.waiting.append(pair)
+        key = (pair.account_sid, _url(pair.entries[0]))
+        line = self._lines.get(key)
+        if line is None:
+            most = limits.CALLBACKS_IN_FLIGHT if key[1] else limits.SENDS_IN_FLIGHT
+            line = self._lines[key] = _Line(most)
+        line.waiting.append(pair)
         pair.queued = True
-        self._fill(pair.account_sid, account)
+        self._fill(key, line)
 
-    def _fill(self, account_sid: str, account: _Account) -> None:
-        while account.waiting and account.in_flight < limits.SENDS_IN_FLIGHT:
-            pair = account.waiting.popleft()
+    def _fill(self, key: tuple[str, str], line: _Line) -> None:
+        while line.waiting and line.in_flight < line.in_flight_max:
+            pair = line.waiting.popleft()
             pair.queued = False
             if pair.entries and _due(pair) <= self._clock.now() and not self._closing:
-                self._begin(pair, account)
+                self._begin(pair, key, line)
             else:
                 self._wake(pair)
-        if not account.in_flight and not account.waiting:
-            self._accounts.pop(account_sid, None)
+        if not line.in_flight and not line.waiting and self._lines.get(key) is line:
+            del self._lines[key]
 
-    def _begin(self, pair: _Pair, account: _Account) -> None:
+    def _begin(self, pair: _Pair, key: tuple[str, str], line: _Line) -> None:
         entry = pair.entries[0]
-        account.in_flight += 1
+        line.in_flight += 1
         pair.task = asyncio.create_task(self._move(pair, entry))
         self._tasks.add(pair.task)
-        pair.task.add_done_callback(
-            lambda task: self._finish(pair, account, entry, task)
-        )
+        pair.task.add_done_callback(lambda task: self._finish(pair, key, entry, task))
 
     def _finish(
         self,
         pair: _Pair,
-        account: _Account,
+        key: tuple[str, str],
         entry: OutboxEntry,
         task: asyncio.Task[None],
     ) -> None:
         self._tasks.discard(task)
         pair.task = None
-        account.in_flight -= 1
+        line = self._lines[key]
+        line.in_flight -= 1
         failed = not task.cancelled() and task.exception() is not None
         if failed:
             _LOG.error("outbox step failed", sid=entry.sid, exc_info=task.exception())
@@ -178,16 +195,18 @@ class Outbox:
             # Nothing came of it: without a pause this would be a loop at full speed.
             pair.held_until = self._clock.now() + limits.OUTBOX_WAIT
         self._wake(pair)
-        if pair.account_sid in self._accounts:
-            self._fill(pair.account_sid, account)
+        self._fill(key, line)
 
     # --- what --------------------------------------------------------------------------
 
     async def _move(self, pair: _Pair, entry: OutboxEntry) -> None:
         """Take the one step that the state of an entry asks for."""
+        if entry.callback is not None:
+            await self._call(pair, entry)
+            return
         if entry.state is OutboxState.READY:
             attempt = AttemptSend(sid=entry.sid)
-            if not await self._step(pair, attempt) or not _holds(pair, entry):
+            if await self._step(pair, attempt) is None or not _holds(pair, entry):
                 return
         outcome = await self._outcome(pair, entry)
         report = ReportSend(
@@ -198,8 +217,18 @@ class Outbox:
             text=outcome.text,
             retry_after=outcome.retry_after,
         )
-        # A report that is lost makes an unknown send out of a known one.
-        while not await self._step(pair, report):
+        await self._report(pair, report)
+
+    async def _call(self, pair: _Pair, entry: OutboxEntry) -> None:
+        attempted = await self._step(pair, AttemptCallback(sid=entry.sid))
+        if attempted is None or not attempted.rows:
+            return
+        report = await self._calls.call(pair.account_sid, entry, attempted)
+        await self._report(pair, report)
+
+    async def _report(self, pair: _Pair, report: ReportSend | ReportCallback) -> None:
+        """Say what came of it; lost, a known outcome would become an unknown one."""
+        while await self._step(pair, report) is None:
             await self._pause()
 
     async def _outcome(self, pair: _Pair, entry: OutboxEntry) -> SendOutcome:
@@ -241,20 +270,20 @@ class Outbox:
             attempt_time=newest.attempt_time,
         )
 
-    async def _step(self, pair: _Pair, command: AttemptSend | ReportSend) -> bool:
-        """Submit a command; False if the engine cannot take it now.
+    async def _step(self, pair: _Pair, command: Step) -> Answer | None:
+        """Submit a command; None if the engine cannot take it now.
 
         A refusal because the entry is no longer what it was settles it: it is dropped
         here, and comes back through `put` if something is still to be done.
         """
         try:
-            await self._submit(pair.account_sid, command)
+            return await self._submit(pair.account_sid, command)
         except FlexcoreError as error:
             _LOG.warning("outbox step refused", sid=command.sid, text=error.text)
             if error.kind not in _SETTLED:
-                return False
+                return None
             pair.entries = [e for e in pair.entries if e.sid != command.sid]
-        return True
+        return Answer(0)
 
     async def _pause(self) -> None:
         over = asyncio.Event()
@@ -278,6 +307,11 @@ def _replace(pair: _Pair, entry: OutboxEntry) -> None:
     pair.entries = [e for e in pair.entries if e.sid != entry.sid]
     if entry.state not in (OutboxState.DONE, OutboxState.DEAD):
         insort(pair.entries, entry, key=lambda e: e.sequence)
+
+
+def _url(entry: OutboxEntry) -> str:
+    """Return whom a callback asks; nothing for a message."""
+    return entry.callback.urls[0] if entry.callback is not None else ""
 
 
 def _due(pair: _Pair) -> int:

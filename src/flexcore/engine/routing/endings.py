@@ -54,6 +54,7 @@ def end_task(decision: Decision, task: Task, cause: str, reason: str) -> Task:
         step_deadline=0,
         skip_pending=False,
         refusals=(),
+        hold_time=0,
         purge_time=_purge_time(decision, task),
     )
     for reservation in open_reservations(decision, task):

@@ -467,7 +467,10 @@ class Matching:
 
 
 def _waits(row: Row | None) -> bool:
-    return isinstance(row, Task) and row.status == TaskStatus.PENDING
+    """Say whether a task can be offered; one that is held back is told when it can."""
+    if not isinstance(row, Task) or row.status != TaskStatus.PENDING:
+        return False
+    return not row.hold_time
 
 
 def _status(row: Row | None) -> ReservationStatus | None:
