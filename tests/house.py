@@ -19,6 +19,7 @@ from flexcore.domain.model import Receipt, Row, Sender
 from flexcore.engine import commands as c
 from flexcore.engine.engine import Engine, first_start
 from flexcore.engine.messaging.outbox import Outbox
+from flexcore.engine.messaging.sending import Sending
 from flexcore.engine.routing.calls import Calls
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
@@ -81,11 +82,10 @@ class House:
         self.caller = CallbackCaller(allow_http_loopback=True)
         self.outbox = Outbox(
             self.engine.submit_as_account,
-            self.engine.carrier_account,
-            {"twilio": self.handler},
-            self.clock,
-            self.clock,
+            Sending(self.engine.carrier_account, {"twilio": self.handler}),
             Calls(self.caller, self.engine.callback_secrets),
+            self.clock,
+            self.clock,
         )
         self.engine.start()
 

@@ -26,6 +26,7 @@ from flexcore.domain.ids import Ids
 from flexcore.engine.alarm import LoopAlarm
 from flexcore.engine.engine import Engine, first_start
 from flexcore.engine.messaging.outbox import Outbox
+from flexcore.engine.messaging.sending import Sending
 from flexcore.engine.routing.calls import Calls
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
@@ -108,11 +109,10 @@ class Server:
         )
         self._outbox = Outbox(
             self.engine.submit_as_account,
-            self.engine.carrier_account,
-            {"twilio": self._handler},
+            Sending(self.engine.carrier_account, {"twilio": self._handler}),
+            Calls(self._caller, self.engine.callback_secrets),
             self._clock,
             self._alarm,
-            Calls(self._caller, self.engine.callback_secrets),
         )
         self.engine.start()
 

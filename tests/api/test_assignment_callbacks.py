@@ -1,17 +1,21 @@
 """Assignment callbacks over the real server: set up by calls, answered by a receiver."""
 
 import asyncio
+import json
 import os
+import re
 import runpy
 import socket
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from flexcore.client import Client, connect
 from flexcore.config import Address, Config
@@ -21,6 +25,7 @@ from tests.api.refusals import refusal
 from tests.receiver import Receiver
 from tests.serving import Serving
 
+FLEXCORE = Path(sys.executable).with_name("flexcore")
 EXAMPLE = Path(__file__).parents[2] / "examples/assignment_callback.py"
 ACCEPT = {"instruction": "accept"}
 
@@ -105,6 +110,82 @@ async def test_callback_is_told_after_a_restart_to_who_was_not_there(
         await until(serving.client, task.sid, routing_pb2.RESERVATION_STATUS_ACCEPTED)
 
     assert len({call.id for call in receiver.calls}) == 1
+
+
+@asynccontextmanager
+async def served(data: Path) -> AsyncIterator[Process]:
+    """Serve in a process of its own."""
+    free = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    process = await asyncio.create_subprocess_exec(
+        *(FLEXCORE, "serve", "--dev", "--data", data, *free), stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            await process.stdout.readline()  # it serves
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.slow
+async def test_callback_that_a_kill_cut_off_is_made_again_with_its_id(
+    tmp_path: Path,
+) -> None:
+    async with Receiver(ACCEPT) as receiver:
+        receiver.open.clear()
+        async with served(tmp_path) as process, connect(data=tmp_path) as client:
+            await named(client, receiver.url)
+            task = (await client.routing.CreateTask()).task
+            async with asyncio.timeout(10):
+                while not receiver.calls:
+                    await client.routing.GetTask(sid=task.sid)
+            process.kill()
+            await process.wait()
+        receiver.open.set()
+        async with served(tmp_path), connect(data=tmp_path) as client:
+            await until(client, task.sid, routing_pb2.RESERVATION_STATUS_ACCEPTED)
+
+    assert len(receiver.calls) == 2
+    assert len({call.id for call in receiver.calls}) == 1
+
+
+async def test_command_line_tells_secret_and_what_went_wrong(serving: Serving) -> None:
+    client = serving.client
+    async with Receiver(web.Response(status=500)) as receiver:
+        await named(client, receiver.url)
+        task = (await client.routing.CreateTask()).task
+        await until(client, task.sid, routing_pb2.RESERVATION_STATUS_CANCELED)
+    (workspace,) = (await client.workspace.ListWorkspaces()).workspaces
+    secret = (await client.workspace.GetCallbackSecret(sid=workspace.sid)).secret
+    said = await asyncio.gather(
+        command(serving, "workspace", "callback-secret"),
+        command(serving, "workspace", "callback-secret", workspace.sid, "--json"),
+        command(serving, "explain", task.sid),
+    )
+
+    assert re.fullmatch(r"whsec_[\w+/]{43}=", secret)
+    assert said[0] == f"{secret}\n"
+    assert json.loads(said[1]) == {"workspace_sid": workspace.sid, "secret": secret}
+    assert said[2].startswith(
+        "held back: the assignment callback of its last offer came to nothing; last:"
+        " answered 500, not 200\n"
+    )
+    assert "it may be offered again" in said[2]
+
+
+async def command(serving: Serving, *words: str) -> str:
+    """Return what a command prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(FLEXCORE, *words),
+        env={**os.environ, "FLEXCORE_DATA": str(serving.data)},
+        stdout=subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
 
 
 @pytest.mark.parametrize(

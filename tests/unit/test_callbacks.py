@@ -187,6 +187,24 @@ async def test_signature_proves_id_time_and_body_also_while_the_secret_changes(
     ]
 
 
+async def test_secrets_of_two_accounts_differ_though_both_imported_one_workspace(
+    floor: Floor,
+) -> None:
+    workspace = next(floor.state.of_kind(Workspace))
+    secrets = [
+        secret
+        for account_sid in ("AC" + "1" * 32, "AC" + "2" * 32)
+        for number in (0, 1, 7)
+        for secret in floor.engine.callback_secrets(
+            account_sid, workspace.evolve(callback_secret=number)
+        )
+    ]
+
+    # Of the first there is one, then the newest and the one before.
+    assert [len(secrets), len(set(secrets))] == [10, 8]
+    assert {len(secret) for secret in secrets} == {32}
+
+
 # answered
 
 
@@ -396,7 +414,8 @@ async def test_held_task_can_be_claimed_and_says_why_it_waits(floor: Floor) -> N
 
     found = await floor.engine.explain(floor.principal, task.sid)
     assert found.text == (
-        "held back: the assignment callback of its last offer came to nothing"
+        "held back: the assignment callback of its last offer came to nothing; last:"
+        " no connection: ClientConnectorError at 127.0.0.1"
     )
     assert found.next_text == "it may be offered again"
     claim = c.ClaimTask(sid=task.sid, worker_sid=floor.workers[0].sid)

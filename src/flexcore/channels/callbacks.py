@@ -49,8 +49,10 @@ class CallbackCaller:
             )
         except Forbidden as error:
             return _problem(CallbackReason.FORBIDDEN, str(error))
-        except (NotSent, Lost) as error:
-            return _problem(CallbackReason.UNREACHABLE, str(error))
+        except NotSent as error:
+            return _problem(CallbackReason.UNREACHABLE, f"no connection: {error}")
+        except Lost as error:
+            return _problem(CallbackReason.UNREACHABLE, f"no answer: {error}")
         return answer_of(reply)
 
 

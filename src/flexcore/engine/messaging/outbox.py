@@ -5,26 +5,27 @@ an entry is comes back through `put` once that command is durable. Entries of on
 addresses leave one at a time, in order; the one at the head is
 
 - ready: `AttemptSend` is durable before the socket opens, then the carrier is asked, then
-  `ReportSend` says what became of it;
+  `ReportSend` says what became of it (sending.py);
 - attempting, though nobody here attempts it (the process that did is gone): unknown;
 - unknown: found at the carrier, proven absent (or harmless to repeat), or still unknown.
 
-An assignment callback is harmless to repeat: one that is attempting is made again.
+An assignment callback (routing/calls.py) is harmless to repeat: `AttemptCallback` comes
+first whatever its state is.
 
 When each of these is due, and when an entry is given up, is the engine's decision.
 """
 
 import asyncio
 from bisect import insort
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock, Handle
-from flexcore.domain.errors import FlexcoreError, Kind, NotFound
+from flexcore.domain.errors import FlexcoreError, Kind
 from flexcore.domain.states import OutboxState
 from flexcore.engine.commands import (
     Answer,
@@ -34,20 +35,13 @@ from flexcore.engine.commands import (
     ReportCallback,
     ReportSend,
 )
-from flexcore.engine.port import (
-    CarrierAccount,
-    OutboundMessage,
-    Outcome,
-    SendOutcome,
-    Transport,
-)
+from flexcore.engine.messaging.sending import Sending
 from flexcore.engine.routing.calls import Calls
 from flexcore.store.interface import OutboxEntry
 
 _LOG = structlog.get_logger(__name__)
 
 Submit = Callable[[str, Command], Awaitable[Answer]]
-FindAccount = Callable[[str, str], CarrierAccount]
 Step = AttemptSend | ReportSend | AttemptCallback | ReportCallback
 
 #: refusals of a step that say it is no longer to be taken; others say not now
@@ -87,21 +81,18 @@ class Outbox:
     def __init__(
         self,
         submit: Submit,
-        carrier_account: FindAccount,
-        transports: Mapping[str, Transport],
+        sending: Sending,
+        calls: Calls,
         clock: Clock,
         alarm: Alarm,
-        calls: Calls,
     ) -> None:
-        self._calls = calls
         self._submit = submit
-        self._carrier_account = carrier_account
-        self._transports = transports
+        self._sending = sending
+        self._calls = calls
         self._clock = clock
         self._alarm = alarm
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._lines: dict[tuple[str, str], _Line] = {}
-        self._claims: OrderedDict[tuple[str, str], deque[str]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -113,8 +104,7 @@ class Outbox:
             if pair is None:
                 pair = self._pairs[key] = _Pair(account_sid, entry.pair)
             _replace(pair, entry)
-            if entry.state is OutboxState.DONE and entry.channel_message_sid:
-                self._claim(key, entry.channel_message_sid)
+            self._sending.note(account_sid, entry)
             self._wake(pair)
 
     async def close(self) -> None:
@@ -208,16 +198,12 @@ class Outbox:
             attempt = AttemptSend(sid=entry.sid)
             if await self._step(pair, attempt) is None or not _holds(pair, entry):
                 return
-        outcome = await self._outcome(pair, entry)
-        report = ReportSend(
-            sid=entry.sid,
-            outcome=outcome.outcome.value,
-            channel_message_sid=outcome.channel_message_sid,
-            error_code=outcome.error_code,
-            text=outcome.text,
-            retry_after=outcome.retry_after,
+        # The newest state knows when it was attempted.
+        newest = next((e for e in pair.entries if e.sid == entry.sid), entry)
+        time = newest.attempt_time
+        await self._report(
+            pair, await self._sending.send(pair.account_sid, entry, time)
         )
-        await self._report(pair, report)
 
     async def _call(self, pair: _Pair, entry: OutboxEntry) -> None:
         attempted = await self._step(pair, AttemptCallback(sid=entry.sid))
@@ -230,45 +216,6 @@ class Outbox:
         """Say what came of it; lost, a known outcome would become an unknown one."""
         while await self._step(pair, report) is None:
             await self._pause()
-
-    async def _outcome(self, pair: _Pair, entry: OutboxEntry) -> SendOutcome:
-        if entry.state is OutboxState.ATTEMPTING:
-            text = "the process that was sending it ended"
-            return SendOutcome(Outcome.UNKNOWN, text=text)
-        try:
-            account, transport = self._route(pair, entry)
-        except NotFound as error:
-            return SendOutcome(Outcome.REFUSED, text=error.text)
-        message = self._message(pair, entry)
-        if entry.state is OutboxState.READY:
-            return await transport.send(account, message)
-        if account.deduplicates:
-            text = "the carrier takes a repeated reference once"
-            return SendOutcome(Outcome.RETRY, text=text)
-        claimed = frozenset(self._claims.get((pair.account_sid, pair.name), ()))
-        return await transport.find(account, message, claimed)
-
-    def _route(
-        self, pair: _Pair, entry: OutboxEntry
-    ) -> tuple[CarrierAccount, Transport]:
-        account = self._carrier_account(pair.account_sid, entry.sender_sid)
-        transport = self._transports.get(account.provider)
-        if transport is None:
-            raise NotFound("provider", account.provider)
-        return account, transport
-
-    def _message(self, pair: _Pair, entry: OutboxEntry) -> OutboundMessage:
-        """Build the message from the newest state, which knows when it was attempted."""
-        newest = next((e for e in pair.entries if e.sid == entry.sid), entry)
-        return OutboundMessage(
-            reference=entry.sid,
-            receipt_sid=entry.receipt_sid,
-            to=entry.to,
-            sent_from=entry.sent_from,
-            body=entry.body,
-            media=entry.media,
-            attempt_time=newest.attempt_time,
-        )
 
     async def _step(self, pair: _Pair, command: Step) -> Answer | None:
         """Submit a command; None if the engine cannot take it now.
@@ -293,13 +240,6 @@ class Outbox:
             await over.wait()
         finally:
             handle.cancel()
-
-    def _claim(self, key: tuple[str, str], channel_message_sid: str) -> None:
-        claims = self._claims.setdefault(key, deque(maxlen=limits.CLAIMED_SIDS))
-        claims.append(channel_message_sid)
-        self._claims.move_to_end(key)
-        if len(self._claims) > limits.CLAIMED_PAIRS:
-            self._claims.popitem(last=False)
 
 
 def _replace(pair: _Pair, entry: OutboxEntry) -> None:

@@ -39,7 +39,7 @@ def explain(state: State, task: Task) -> Looking:
     for number, placed in enumerate(outlook.way(state, task)):
         found.append((yield from _look(state, placed, sids, current=number == 0)))
     time, text = outlook.next_of(state, task, ())
-    summary = _held_back(task) or _summary(found[0])
+    summary = _held_back(state, task) or _summary(found[0])
     return Explanation(task, summary, time, text, tuple(found))
 
 
@@ -188,13 +188,17 @@ def _summary(step: StepExplanation) -> str:
     return f"{count}: {_reasons(step)}{_nearest(step)}"
 
 
-def _held_back(task: Task) -> str:
-    """Say that a task is not offered to anybody for now; nothing if it is."""
+def _held_back(state: State, task: Task) -> str:
+    """Say why a task is not offered to anybody for now; nothing if it is."""
     if not task.hold_time:
         return ""
     count = task.callback_failures
     offers = "its last offer" if count == 1 else f"each of its last {count} offers"
-    return f"held back: the assignment callback of {offers} came to nothing"
+    rows = state.where(Reservation, "task_sid", task.sid)
+    found = [problem for row in rows for problem in row.callback_problems]
+    last = max(found, key=lambda problem: problem.time).text if found else ""
+    text = f"held back: the assignment callback of {offers} came to nothing"
+    return f"{text}; last: {last}" if last else text
 
 
 def _reasons(step: StepExplanation) -> str:
