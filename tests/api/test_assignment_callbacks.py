@@ -194,7 +194,7 @@ async def command(serving: Serving, *words: str) -> str:
         *("ftp://a.example.org/", "https://", "https://u:p@a.example.org/", "a b"),
         *("http://a.example.org/", "https://a.example.org:444/", "https://a.org:x/"),
         *("http://10.0.0.1/", "https://a.example.org/#x", "https://\u00fc.org/"),
-        "https://a.example.org/" + "x" * 2_048,
+        *("https://a.example.org:0/", "https://a.example.org/" + "x" * 2_048),
     ],
 )
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Assignment callbacks with a real engine, store and receiver: asked, answered, broken."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -352,6 +353,33 @@ async def test_receiver_that_says_nothing_for_five_seconds_is_unreachable(
 
     assert [p.reason for p in offer.callback_problems] == [CallbackReason.UNREACHABLE]
     assert limits.CALLBACK_TIMEOUT == 5 * limits.SECOND
+
+
+@pytest.mark.parametrize(("drops", "status"), [(1, "accepted"), (2, "canceled")])
+async def test_receiver_that_drops_a_connection_is_asked_once_more(
+    floor: Floor, drops: int, status: str
+) -> None:
+    asked = 0
+
+    async def answer(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.read(64 * 1024)
+        if asked > drops:
+            head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            body = '{"instruction":"accept"}'
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await floor.open(f"http://127.0.0.1:{port}/")
+        (offer,) = await floor.ended(await floor.task(), status)
+
+    assert asked == 2
+    assert len(offer.callback_problems) == drops - 1
 
 
 async def test_offer_that_nobody_answers_for_is_canceled_and_its_worker_is_free(

@@ -8,11 +8,19 @@ problem with a name.
 
 import base64
 import hmac
+from functools import partial
 from urllib.parse import urlencode
 
 import msgspec
 
-from flexcore.channels.egress import Egress, Forbidden, Lost, NotSent, Reply
+from flexcore.channels.egress import (
+    Dropped,
+    Egress,
+    Forbidden,
+    Lost,
+    NotSent,
+    Reply,
+)
 from flexcore.domain import limits
 from flexcore.domain.parts import CallbackReason
 from flexcore.engine.port import CallbackAnswer, CallbackRequest
@@ -41,12 +49,8 @@ class CallbackCaller:
 
     async def call(self, request: CallbackRequest) -> CallbackAnswer:
         """Ask; see `Caller`."""
-        body = urlencode(request.form).encode()
-        headers = {"Content-Type": _FORM, **signed(request, body)}
         try:
-            reply = await self._egress.request(
-                "POST", request.url, form=body, headers=headers
-            )
+            reply = await self._post(request)
         except Forbidden as error:
             return _problem(CallbackReason.FORBIDDEN, str(error))
         except NotSent as error:
@@ -54,6 +58,22 @@ class CallbackCaller:
         except Lost as error:
             return _problem(CallbackReason.UNREACHABLE, f"no answer: {error}")
         return answer_of(reply)
+
+    async def _post(self, request: CallbackRequest) -> Reply:
+        """Ask; once more if it was dropped.
+
+        A receiver may close a connection it kept open just when the next question comes,
+        and an offer should not be lost to that.
+        """
+        body = urlencode(request.form).encode()
+        headers = {"Content-Type": _FORM, **signed(request, body)}
+        send = partial(
+            self._egress.request, "POST", request.url, form=body, headers=headers
+        )
+        try:
+            return await send()
+        except Dropped:
+            return await send()
 
 
 def signed(request: CallbackRequest, body: bytes) -> dict[str, str]:

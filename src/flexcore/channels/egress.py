@@ -49,6 +49,10 @@ class Lost(Exception):
     """The request failed after it may have been written: nobody knows its effect."""
 
 
+class Dropped(Lost):
+    """The other side closed the connection and answered nothing."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What came back; `headers` by lower-case name."""
 
@@ -81,7 +85,7 @@ class Egress:
     ) -> Reply:
         """Make one request and read its bounded reply; a form may be encoded already.
 
-        Raises Forbidden, NotSent or Lost; texts name no header and no field.
+        Raises Forbidden, NotSent, Lost or Dropped; texts name no header and no field.
         """
         check_url(url, allow_http_loopback=self._allow_loopback)
         progress = SimpleNamespace(connected=False)
@@ -98,7 +102,7 @@ class Egress:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(getattr(error, "os_error", None), _AddressDenied):
                 raise Forbidden(f"{URL(url).host} is not a public address") from error
-            failure = Lost if progress.connected else NotSent
+            failure = _failure(error, connected=progress.connected)
             raise failure(f"{type(error).__name__} at {URL(url).host}") from error
 
     async def close(self) -> None:
@@ -133,6 +137,14 @@ class Egress:
         if denied(address[0], allow_loopback=self._allow_loopback):
             raise _AddressDenied("the address is not public")
         return socket.socket(family, kind, protocol)
+
+
+def _failure(error: Exception, *, connected: bool) -> type[Exception]:
+    """Return what a failed request is, by what may have been written."""
+    if not connected:
+        return NotSent
+    closed = isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError)
+    return Dropped if closed else Lost
 
 
 def _encoded(

@@ -34,7 +34,7 @@ def _refusal(text: str, *, allow_loopback: bool) -> str:
         return "must be printable ASCII without spaces"
     try:
         parts = urlsplit(text)
-        port = parts.port or 443
+        port = 443 if parts.port is None else parts.port
     except ValueError:
         return "is no URL"
     if not parts.hostname or "@" in parts.netloc or parts.fragment:
