@@ -131,8 +131,7 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
 
     Every configuration is a revision; a task keeps the one it entered. While waiting
     tasks are moved to the current one, `re_evaluate_time` is when the next few are
-    looked at and `re_evaluate_left` how many there are. The callback URLs are those of the
-    workflow, not of a revision: they say where to ask, and hold for the next offer.
+    looked at and `re_evaluate_left` how many there are. URLs are the same for all of them.
     """
 
     workspace_sid: str
@@ -144,12 +143,6 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
     re_evaluate_left: int = 0
     assignment_callback_url: str = ""
     fallback_assignment_callback_url: str = ""
-
-    @property
-    def callback_urls(self) -> tuple[str, ...]:
-        """Whom offers are told to, one after the other as long as none can say."""
-        urls = (self.assignment_callback_url, self.fallback_assignment_callback_url)
-        return tuple(filter(None, urls))
 
 
 class WorkflowRevision(
@@ -218,8 +211,8 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     `step_*` say where in its workflow it is (domain/workflows.py); `step_start` is what
     its clock counts from, `skip_pending` says that skip_if is still to be asked. `routes`
     bypass the workflow; `route` is the one it is at, -1 none. `limit_time` ends its being
-    assigned or wrapped up, `purge_time` its being kept. `callback_failures` of its offers
-    in a row came to nothing, and until `hold_time` it is not offered for that.
+    assigned or wrapped up, `purge_time` its being kept, `hold_time` its being held back
+    after `callback_failures` offers in a row that nobody answered for.
     """
 
     workspace_sid: str

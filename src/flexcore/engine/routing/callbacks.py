@@ -19,9 +19,16 @@ from flexcore.store.interface import Callback, OutboxEntry
 
 
 def ask(decision: Decision, reservation: Reservation) -> None:
-    """Put the question into the outbox if the workflow says whom to ask."""
+    """Put the question into the outbox if the workflow says whom to ask.
+
+    The URLs are those of the workflow, not of a revision: one that is mended holds for the
+    next offer of every task.
+    """
     workflow = decision.state.find(reservation.workflow_sid, Workflow)
-    if workflow is None or not workflow.callback_urls:
+    if workflow is None:
+        return
+    urls = (workflow.assignment_callback_url, workflow.fallback_assignment_callback_url)
+    if not any(urls):
         return
     put_entry(
         decision,
@@ -32,7 +39,7 @@ def ask(decision: Decision, reservation: Reservation) -> None:
             state=OutboxState.READY,
             create_time=decision.now,
             due=decision.now,
-            callback=Callback(reservation.sid, workflow.callback_urls),
+            callback=Callback(reservation.sid, tuple(filter(None, urls))),
         ),
     )
 
