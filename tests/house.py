@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from flexcore.channels.callbacks import CallbackCaller
 from flexcore.channels.twilio import TwilioHandler
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.ids import Ids
@@ -18,6 +19,8 @@ from flexcore.domain.model import Receipt, Row, Sender
 from flexcore.engine import commands as c
 from flexcore.engine.engine import Engine, first_start
 from flexcore.engine.messaging.outbox import Outbox
+from flexcore.engine.messaging.sending import Sending
+from flexcore.engine.routing.calls import Calls
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
 from flexcore.phone import Carrier
@@ -74,11 +77,13 @@ class House:
             self.ids,
             Vault(bytes(32), self.ids),
             self._put_outbox,
+            allow_loopback=True,
         )
+        self.caller = CallbackCaller(allow_http_loopback=True)
         self.outbox = Outbox(
             self.engine.submit_as_account,
-            self.engine.carrier_account,
-            {"twilio": self.handler},
+            Sending(self.engine.carrier_account, {"twilio": self.handler}),
+            Calls(self.caller, self.engine.callback_secrets),
             self.clock,
             self.clock,
         )
@@ -98,6 +103,7 @@ class House:
         await self.outbox.close()
         await self.engine.close()
         await self.handler.close()
+        await self.caller.close()
         self.store.close()
 
     async def crash(self) -> None:
@@ -173,7 +179,7 @@ class House:
         """
         account = self.engine.accounts()[self.principal.account_sid]
         await _until(lambda: account.idle)
-        self.clock.advance(int(seconds * SECOND))
+        self.clock.advance(round(seconds * SECOND))
         await self.submit(c.Tick())
 
     async def until(self, condition: Callable[[], bool]) -> None:

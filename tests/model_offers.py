@@ -7,11 +7,14 @@ from tests.model_rows import (
     SECOND,
     ModelRefusal,
     ModelReservation,
+    Refused,
 )
 from tests.model_steps import Steps
 
 #: for tasks that no workflow was ever asked for
 RESERVATION_TIMEOUT = 120
+#: seconds a task is held back, by how many callbacks failed in a row
+CALLBACK_HOLDS = (1, 5, 15, 30, 60)
 
 
 class Offers(Steps):
@@ -26,7 +29,7 @@ class Offers(Steps):
             number
             for number, row in enumerate(self.tasks)
             if row.status == "pending" and row.skip_pending and not row.gone
-            if not row.passing
+            if not row.passing and not row.hold
         ]:
             for task in asked:
                 self.skip_or_stay(task)
@@ -65,12 +68,15 @@ class Offers(Steps):
         ):
             self.queues[row.queue].cursor = workers[-1]
 
-    def reserve(self, task: int, worker: int, candidates: int) -> int:
+    def reserve(
+        self, task: int, worker: int, candidates: int, *, asked: bool = True
+    ) -> int:
         row = self.tasks[task]
         self.workers[worker].offered[row.channel] = self.now
-        seconds = RESERVATION_TIMEOUT
+        seconds, urls = RESERVATION_TIMEOUT, 0
         if row.workflow >= 0:
-            seconds = self.workflows[row.workflow].reservation_timeout
+            workflow = self.workflows[row.workflow]
+            seconds, urls = workflow.reservation_timeout, workflow.callbacks
         self.emit("reservation.created", len(self.reservations))
         self.reservations.append(
             ModelReservation(
@@ -81,6 +87,7 @@ class Offers(Steps):
                 deadline=self.now + seconds * SECOND,
                 candidates=candidates,
                 sequence=next(self.sequence),
+                urls=urls if asked else 0,
             )
         )
         return len(self.reservations) - 1
@@ -103,6 +110,7 @@ class Offers(Steps):
         seconds = self.ask("assigned_limit_seconds")
         task.limit = self.now + seconds * SECOND if seconds else 0
         task.step_deadline, task.skip_pending = 0, False
+        task.callback_failures = task.hold = 0
         for number in self.held(row.task, "pending"):
             self.turn("reservation", number, "rescind", "rescinded")
             self.emit("reservation.rescinded", number)
@@ -168,6 +176,56 @@ class Offers(Steps):
             self.begin_or_exhaust(task)
         elif 0 < row.step_deadline <= self.now:
             self.leave_step(task)
+
+    # Callbacks
+
+    def answer_callback(
+        self, reservation: int, answer: str, activity: str = ""
+    ) -> None:
+        """Take what somebody who was asked says; too late it means nothing."""
+        asked = 0 <= reservation < len(self.reservations)
+        if not asked or not self.reservations[reservation].urls:
+            raise Refused("not_found")
+        row = self.reservations[reservation]
+        if row.gone or row.status != "pending":
+            row.urls = 0
+            self.decided["branch", "answered too late"] += 1
+            return
+        self.decided["callback", answer] += 1
+        if answer == "failed" or (activity and activity not in self.activities):
+            self._fail_callback(reservation)
+            return
+        row.urls = 0
+        self._forget_callback_failures(row.task)
+        if answer == "accept":
+            self.accept(reservation)
+        elif answer == "reject":
+            self.reject(reservation, activity)
+        elif answer == "nothing":
+            self.emit("reservation.callback-undecided", reservation)
+
+    def _fail_callback(self, reservation: int) -> None:
+        """Ask the next one; after the last the offer is over and its task held back."""
+        row = self.reservations[reservation]
+        self.emit("reservation.callback-failed", reservation)
+        row.urls -= 1
+        if row.urls:
+            self.decided["branch", "fallback asked"] += 1
+            return
+        self.turn("reservation", reservation, "cancel", "canceled")
+        self.emit("reservation.canceled", reservation)
+        task = self.tasks[row.task]
+        task.callback_failures += 1
+        place = min(task.callback_failures, len(CALLBACK_HOLDS)) - 1
+        task.hold = self.now + CALLBACK_HOLDS[place] * SECOND
+        if not self.held(row.task, "pending"):
+            self._return(row.task)
+
+    def _forget_callback_failures(self, task: int) -> None:
+        row = self.tasks[task]
+        if row.callback_failures:
+            row.callback_failures = row.hold = 0
+            self.emit("task.updated", task)
 
     # Missed offers, and what workers do
 

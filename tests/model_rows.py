@@ -145,6 +145,8 @@ class ModelWorkflow:
     sequence: int = 0
     #: when the next few waiting tasks are moved to the current revision, 0 at no time
     re_evaluate: int = 0
+    #: how many URLs are asked about an offer, one after the other
+    callbacks: int = 0
     gone: bool = False
 
     def due(self) -> int:
@@ -203,6 +205,9 @@ class ModelTask:
     #: end of its being assigned or wrapped up, and of its being kept
     limit: int = 0
     purge: int = 0
+    #: offers in a row whose callbacks failed, and until when it is not offered for that
+    callback_failures: int = 0
+    hold: int = 0
     gone: bool = False
 
     def due(self) -> int:
@@ -211,7 +216,8 @@ class ModelTask:
             return 0
         if self.status == "pending":
             ends = [refusal.until for refusal in self.refusals.values()]
-            return min(end for end in (self.deadline, self.step_deadline, *ends) if end)
+            ends += [self.deadline, self.step_deadline, self.hold]
+            return min(end for end in ends if end)
         if self.status == "reserved":
             return self.deadline
         return self.purge if self.status in FINISHED else self.limit
@@ -231,6 +237,8 @@ class ModelReservation:
     candidates: int
     sequence: int
     status: str = "pending"
+    #: how many URLs may still be asked, or are being asked
+    urls: int = 0
     gone: bool = False
 
     def due(self) -> int:

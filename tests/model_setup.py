@@ -129,11 +129,14 @@ class Setup(Offers):
         default: dict[str, Any] | None,
         reservation_timeout: int,
         on_exhausted: str | int | None = None,
+        callbacks: int = 0,
     ) -> None:
         plan = Plan(filters, default, on_exhausted)
         self._check_plan(plan)
         self.workflows.append(
-            ModelWorkflow([plan], reservation_timeout, next(self.sequence))
+            ModelWorkflow(
+                [plan], reservation_timeout, next(self.sequence), callbacks=callbacks
+            )
         )
 
     def update_workflow(
@@ -143,13 +146,16 @@ class Setup(Offers):
         default: dict[str, Any] | None,
         reservation_timeout: int,
         on_exhausted: str | int | None = None,
+        *,
         re_evaluate: bool = False,
+        callbacks: int | None = None,
     ) -> None:
         """Who waits stays in the revision it entered, unless asked to move."""
         row = self.find(self.workflows, workflow)
         plan = Plan(filters, default, on_exhausted)
         self._check_plan(plan)
         row.reservation_timeout = reservation_timeout
+        row.callbacks = row.callbacks if callbacks is None else callbacks
         if plan != row.revisions[-1]:
             row.revisions.append(plan)
         if re_evaluate:

@@ -268,7 +268,7 @@ class Steps(World):
     def cancel(self, task: int, cause: str, reason: str) -> None:
         row = self.tasks[task]
         self.turn("task", task, cause, "canceled")
-        row.reason, row.step_deadline = reason, 0
+        row.reason, row.step_deadline, row.hold = reason, 0, 0
         self.emit("task.canceled", task)
         self.keep(task)
         for number in self.held(task, "pending"):

@@ -239,7 +239,7 @@ class Tasks(Setup):
         self.hold("eligible", able)
         self.stir(worker)
         row.assignments += 1
-        reservation = self.reserve(task, worker, candidates=1)
+        reservation = self.reserve(task, worker, candidates=1, asked=False)
         self.win(reservation, "claim")
 
     # Time
@@ -253,6 +253,9 @@ class Tasks(Setup):
             # Whatever became of the step while nobody looked.
             self.cancel(task, "expire", "Task TTL Exceeded")
         elif row.status == "pending":
+            if 0 < row.hold <= self.now:
+                row.hold = 0
+                self.emit("task.hold-expired", task)
             if self.forget_refusals(task):
                 self.emit("task.refusal-expired", task)
             if 0 < row.step_deadline <= self.now:

@@ -267,7 +267,8 @@ class World:
         waiting = [
             number
             for number, row in enumerate(self.tasks)
-            if row.status == "pending" and not row.passing and not row.gone
+            if row.status == "pending" and not row.gone
+            if not row.passing and not row.hold
         ]
         return sorted(waiting, key=self._place)
 

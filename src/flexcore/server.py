@@ -1,7 +1,7 @@
 """The server: builds everything out of its parts, in one visible place, and drains it.
 
 store -> engine -> services (gRPC) and http (webhooks)
-             '-> outbox -> channels (carriers)
+             '-> outbox -> channels (carriers, receivers of callbacks)
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from flexcore.channels.callbacks import CallbackCaller
 from flexcore.channels.twilio import TwilioHandler
 from flexcore.config import Config, ConfigError
 from flexcore.domain import limits
@@ -25,6 +26,8 @@ from flexcore.domain.ids import Ids
 from flexcore.engine.alarm import LoopAlarm
 from flexcore.engine.engine import Engine, first_start
 from flexcore.engine.messaging.outbox import Outbox
+from flexcore.engine.messaging.sending import Sending
+from flexcore.engine.routing.calls import Calls
 from flexcore.engine.vault import Vault
 from flexcore.http.app import make_app, start
 from flexcore.services.registry import SERVICE_NAMES, add_services, build_interceptor
@@ -94,13 +97,20 @@ class Server:
         fresh = not self._store.accounts()
         vault = Vault(_key_file(self.config.data, ids, fresh=fresh), ids)
         self._handler = TwilioHandler(allow_http_loopback=self.config.dev)
+        self._caller = CallbackCaller(allow_http_loopback=self.config.dev)
         self.engine = Engine(
-            self._store, self._clock, self._alarm, ids, vault, self._put_outbox
+            self._store,
+            self._clock,
+            self._alarm,
+            ids,
+            vault,
+            self._put_outbox,
+            allow_loopback=self.config.dev,
         )
         self._outbox = Outbox(
             self.engine.submit_as_account,
-            self.engine.carrier_account,
-            {"twilio": self._handler},
+            Sending(self.engine.carrier_account, {"twilio": self._handler}),
+            Calls(self._caller, self.engine.callback_secrets),
             self._clock,
             self._alarm,
         )
@@ -170,6 +180,7 @@ class Server:
         await self._outbox.close()
         await self.engine.close()
         await self._handler.close()
+        await self._caller.close()
         self._store.close()
 
     @property

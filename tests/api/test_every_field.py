@@ -60,6 +60,7 @@ def now(world: World) -> Timestamp:
 VALUES: dict[str, Any] = {
     "activity": "Unavailable",
     "activity_name": "Offline",
+    "assignment_callback_url": "http://127.0.0.1:9/offers",
     "attributes_expression": "a > 5",
     "after_index": 0,
     "attributes": '{"z":1}',
@@ -78,6 +79,7 @@ VALUES: dict[str, Any] = {
     "disposition": "sold",
     "document": '{"activities":[{"friendly_name":"another"}]}',
     "end_time": lambda world: Timestamp(seconds=now(world).seconds),
+    "fallback_assignment_callback_url": "https://example.org/offers",
     "friendly_name": "another",
     "identity": "carl",
     "max_reserved_workers": 5,
@@ -232,7 +234,13 @@ class Observer:
         return found
 
     def _tokens(self, response: Any) -> list[str]:
-        """Return the carrier's secret, which no answer shows."""
+        """Return the secrets of a carrier or of callbacks, which no answer shows."""
+        if response.DESCRIPTOR.name == "UpdateWorkspaceResponse":
+            sid = response.workspace.sid
+            rows = (each.state.rows for each in self._engine.accounts().values())
+            row = next(found[sid] for found in rows if sid in found)
+            secrets = self._engine.callback_secrets("AC", row)
+            return [secret.hex() for secret in secrets]
         if "sender" not in response.DESCRIPTOR.fields_by_name:
             return []
         endpoint = self._engine.endpoint(response.sender.inbound_url.rpartition("/")[2])

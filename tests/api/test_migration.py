@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from flexcore.v1.routing_pb2 import TASK_STATUS_ASSIGNED
 from tests.factories import make_sid
+from tests.receiver import Receiver
 from tests.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,7 @@ class FakeTaskRouter:
         #: calls refused with 429 before one is answered, by path
         self.busy = {"/Workers": 2, f"/Workers/{make_sid('WK', 2)}/Channels": 1}
         self.most = self.open = 0
+        self.callback_url = "https://example.com/assignment"
 
     async def answer(self, request: web.Request) -> web.Response:
         self.open += 1
@@ -172,7 +175,7 @@ class FakeTaskRouter:
         return self._resource(
             WW,
             friendly_name="Assign to Anyone",
-            assignment_callback_url="https://example.com/assignment",
+            assignment_callback_url=self.callback_url,
             fallback_assignment_callback_url=None,
             configuration=json.dumps(ROUTING),
             document_content_type="application/json",
@@ -207,6 +210,19 @@ class FakeTaskRouter:
                 [(DEFAULT, "default"), (VOICE, "voice")]
             )
         ]
+
+
+async def until_assigned(serving: Serving, task_sid: str) -> None:
+    get = serving.client.routing.GetTask
+    async with asyncio.timeout(10):
+        while (await get(sid=task_sid)).task.status != TASK_STATUS_ASSIGNED:
+            pass  # each call lets the server go on
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver({"instruction": "accept"}) as receiver:
+        yield receiver
 
 
 @pytest.fixture
@@ -259,8 +275,9 @@ async def read(
 
 @pytest.mark.slow
 async def test_a_workspace_of_taskrouter_routes_here_as_it_did(
-    taskrouter: FakeTaskRouter, serving: Serving, tmp_path: Path
+    taskrouter: FakeTaskRouter, receiver: Receiver, serving: Serving, tmp_path: Path
 ) -> None:
+    taskrouter.callback_url = receiver.url
     code, text, told = await read(taskrouter, "--concurrency", "3")
     assert code == 0, told
     path = tmp_path / "workspace.json"
@@ -272,7 +289,7 @@ async def test_a_workspace_of_taskrouter_routes_here_as_it_did(
     assert (code, printed) == (0, f"{WS}\n"), warned
     assert "5 of 5 workers" in told
     assert taskrouter.most <= 3
-    assert "workflows[].assignment_callback_url is dropped (1)" in warned
+    assert "assignment_callback_url" not in warned
     assert "date_created" not in text
     made = await serving.client.routing.CreateTask(
         workspace_sid=WS,
@@ -281,13 +298,17 @@ async def test_a_workspace_of_taskrouter_routes_here_as_it_did(
         attributes='{"language": "es", "level": 4}',
     )
     assert made.task.priority == 5
-    offers = await serving.client.routing.ListReservations(task_sid=made.task.sid)
+    sid = made.task.sid
+    await until_assigned(serving, sid)
+    offers = await serving.client.routing.ListReservations(task_sid=sid)
     assert [each.worker_name for each in offers.reservations] == ["agent 5"]
     room = await serving.client.workspace.GetWorkerChannel(
         worker_sid=make_sid("WK", 5), task_channel="voice"
     )
     assert room.worker_channel.sid == make_sid("WC", 11)
     assert room.worker_channel.configured_capacity == 5
+    (call,) = receiver.calls
+    assert call.form["ReservationSid"] == offers.reservations[0].sid
 
 
 @pytest.mark.slow

@@ -74,6 +74,8 @@ def document(**sections: Any) -> Document:
                 "friendly_name": "incoming",
                 "task_reservation_timeout": 30,
                 "configuration": routed(WQ, priority=7),
+                "assignment_callback_url": "",
+                "fallback_assignment_callback_url": "",
             }
         ],
         "workers": [
@@ -131,6 +133,19 @@ async def test_an_export_is_the_document_that_was_imported(serving: Serving) -> 
     assert await export_document(serving.client, WS) == document()
     assert made.workspace.sid == WS
     assert list(made.warnings) == []
+
+
+async def test_callback_urls_come_and_go_with_their_workflow(serving: Serving) -> None:
+    urls = ("https://example.com/offers?at=1", "https://example.com:8443/")
+    fields = ("assignment_callback_url", "fallback_assignment_callback_url")
+    found = document()
+    found["workflows"][0] |= dict(zip(fields, urls, strict=True))
+    await take(serving.client, found)
+    exported = await export_document(serving.client, WS)
+    workflow = (await serving.client.workspace.GetWorkflow(sid=WW)).workflow
+
+    assert exported == found
+    assert tuple(getattr(workflow, field) for field in fields) == urls
 
 
 async def test_what_is_imported_can_be_used_at_once(serving: Serving) -> None:
@@ -322,6 +337,7 @@ async def test_resources_of_taskrouter_are_taken_as_they_are(serving: Serving) -
         "n": 9007199254740993,
         "skills": ["billing"],
     }
+    assert workflow.workflow.assignment_callback_url == "https://example.com/assignment"
     assert found["workers"][0]["channels"][0]["configured_capacity"] == 3
     assert found["task_queues"][0]["max_reserved_workers"] == 2
     assert found["task_channels"][0]["channel_optimized_routing"] is True
@@ -339,7 +355,7 @@ async def test_what_means_nothing_here_is_dropped_and_said(serving: Serving) -> 
         "workspace.event_callback_url",
         "workspace.multi_task_enabled",
         "task_queues[].assignment_activity_sid",
-        "workflows[].assignment_callback_url",
+        "workflows[].document_content_type",
         "workers[].available",
         "workers[].channels[].assigned_tasks",
     }
@@ -391,6 +407,8 @@ async def test_an_expression_that_is_never_true_is_pointed_out(
         ("task_queues[0].max_reserved_workers", "51", None, "between 0 and 50"),
         ("task_queues[0].policies.step_clock", "age", None, "not of a queue"),
         ("workflows[0].task_reservation_timeout", 0, None, "between 1 and"),
+        ("workflows[0].assignment_callback_url", "ftp://a.org", None, "https on"),
+        ("workflows[0].fallback_assignment_callback_url", 7, None, "a string"),
         ("workflows[0].configuration", None, None, "must be given"),
         ("workflows[0].configuration", "{", None, "not valid JSON"),
         (

@@ -268,7 +268,7 @@ def due_of(row: Row) -> int:
         return 0
     if row.status == TaskStatus.PENDING:
         untils = (refusal.until for refusal in row.refusals)
-        dues = (row.deadline, row.step_deadline, *untils)
+        dues = (row.deadline, row.step_deadline, row.hold_time, *untils)
         return min((due for due in dues if due), default=0)
     if row.status == TaskStatus.RESERVED:
         return row.deadline

@@ -132,6 +132,7 @@ def _due_of_event(event: str, before: Task, row: Row) -> int | None:
     if event == "task.refusal-expired":
         return min(row.until for row in before.refusals if row.until)
     field = {
+        "task.hold-expired": "hold_time",
         "task-queue.timeout": "step_deadline",
         "task.wrapup-overdue": "limit_time",
         "task.system-deleted": "limit_time",

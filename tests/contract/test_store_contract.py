@@ -38,6 +38,7 @@ from flexcore.domain.states import (
     TaskStatus,
 )
 from flexcore.store.interface import (
+    Callback,
     CommitRefused,
     Found,
     InboxState,
@@ -420,6 +421,15 @@ def test_outbox_entry_is_found_until_it_is_done(store: Store) -> None:
 
     assert first == entry
     assert fetch(store, "outbox|OB1") is None
+
+
+def test_callback_is_an_outbox_entry_like_others(store: Store) -> None:
+    callback = Callback(make_sid("WR", 1), ("https://a.org", "https://b.org"), True)
+    entry = make_outbox(sid="OB1", pair="callback", callback=callback)
+    write(store, make_commit(0, outbox=(entry,)))
+
+    assert fetch(store, "outbox|OB1") == entry
+    assert store.recover(ACCOUNT).outbox == [entry]
 
 
 def test_dead_outbox_entry_stays_and_is_not_recovered(store: Store) -> None:

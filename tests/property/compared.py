@@ -39,6 +39,8 @@ def expected_tasks(model: Model) -> list[Any]:
             row.deadline,
             row.limit,
             row.purge,
+            row.callback_failures,
+            row.hold,
             sorted(
                 (worker, refusal.count, refusal.passed_over, refusal.until)
                 for worker, refusal in row.refusals.items()
@@ -85,6 +87,8 @@ def _task(subject: Subject, row: Task) -> tuple[Any, ...]:
         row.deadline,
         row.limit_time,
         row.purge_time,
+        row.callback_failures,
+        row.hold_time,
         sorted(
             (numbers[one.worker_sid], one.count, one.passed_over, one.until)
             for one in row.refusals

@@ -216,6 +216,23 @@ class Generator(SetupActors):
             arguments["activity"] = self.pick((*model.activities, "Lunch"))
         return "reject", arguments
 
+    def answer_callback(self, model: Model) -> Step | None:
+        late = self.chance(0.1)
+        asked = [
+            number
+            for number, row in enumerate(model.reservations)
+            if row.urls and (late or row.status == "pending")
+        ]
+        if self.chance(0.06):
+            asked = [*range(len(model.reservations)), NOTHING]
+        if not asked:
+            return None
+        answer = self.pick(("accept", "reject", "failed", "failed", "later", "nothing"))
+        arguments = {"reservation": self.pick(asked), "answer": answer}
+        if answer == "reject" and self.chance(0.4):
+            arguments["activity"] = self.pick((*model.activities, "Lunch"))
+        return "answer_callback", arguments
+
     def shift_offers(self, model: Model) -> Step | None:
         if not model.reservations:
             return None
@@ -243,7 +260,7 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 163 times
+#: how often each actor is asked, of 175 times
 ACTORS = [
     name
     for name, weight in {
@@ -251,6 +268,7 @@ ACTORS = [
         "create_tasks": 2,
         "accept": 14,
         "reject": 12,
+        "answer_callback": 12,
         "reach_deadline": 16,
         "complete_task": 8,
         "bring_back": 8,

@@ -131,6 +131,7 @@ class SetupActors:
             "default": default,
             "on_exhausted": self._exhaustion(queues) if self.chance(0.2) else None,
             "reservation_timeout": self.pick(choices.SECONDS),
+            "callbacks": self.pick((0, 0, 1, 2)),
         }
 
     def _exhaustion(self, queues: list[int]) -> str | int:

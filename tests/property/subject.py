@@ -3,16 +3,21 @@
 import json
 import random
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.ids import Ids
 from flexcore.domain.model import Row, Worker
-from flexcore.domain.parts import Route
+from flexcore.domain.parts import CallbackReason, Route
+from flexcore.domain.states import OutboxState
 from flexcore.engine import commands as c
 from flexcore.engine.decider import Decided, Decider, handlers
+from flexcore.engine.decision import outbox_key
+from flexcore.engine.routing.callbacks import entry_sid
 from flexcore.engine.state import State
 from flexcore.engine.vault import Vault
+from flexcore.store.interface import OutboxEntry
 from tests.model_rows import Plan
 from tests.property.choices import NOTHING
 from tests.property.history import History
@@ -70,8 +75,26 @@ class Subject:
             else:
                 self._follow(decider.decide(self._principal, tick, now))
 
+    def _asked(self, state: State) -> Iterator[OutboxEntry]:
+        """Yield the callbacks that are not answered yet."""
+        for sid in self.sids["WR"]:
+            key = outbox_key(entry_sid(sid))
+            entry = state.lookup(key) if state.knows(key) else None
+            if isinstance(entry, OutboxEntry) and entry.state != OutboxState.DONE:
+                yield entry
+
     def _follow(self, decided: Decided) -> None:
-        if decided.commit is None or decided.commit.change_set is None:
+        if decided.commit is None:
+            return
+        self._tell(decided)
+        for entry in decided.commit.outbox:
+            if entry.state == OutboxState.READY:
+                # As the outbox does at once.
+                self._decide(c.AttemptCallback(sid=entry.sid))
+
+    def _tell(self, decided: Decided) -> None:
+        assert decided.commit is not None
+        if decided.commit.change_set is None:
             return
         change_set = decided.commit.change_set
         for row in change_set.resources:
@@ -115,6 +138,9 @@ class Subject:
         state.sequence = before.sequence
         for sid in sorted(before.rows, key=lambda sid: sid[::-1]):
             state.put(before.rows[sid])
+        for entry in self._asked(before):
+            state.remember(outbox_key(entry.sid), entry)
+            state.follow(entry)
         self.decider = Decider(state, self.ids, self._handlers)
         self.history.state = state
         self._decide(c.Tick())
@@ -170,13 +196,16 @@ class Subject:
     def delete_queue(self, queue: int) -> None:
         self._decide(c.DeleteTaskQueue(sid=self.sid("WQ", queue)))
 
-    def create_workflow(self, reservation_timeout: int, **plan: Any) -> None:
+    def create_workflow(
+        self, reservation_timeout: int, callbacks: int = 0, **plan: Any
+    ) -> None:
         self._decide(
             c.CreateWorkflow(
                 workspace_sid=self.workspace,
                 friendly_name=f"workflow {len(self.sids['WW'])}",
                 configuration=self._document(Plan(**plan)),
                 task_reservation_timeout_seconds=reservation_timeout,
+                **_urls(callbacks),
             )
         )
 
@@ -185,6 +214,7 @@ class Subject:
         workflow: int,
         reservation_timeout: int,
         re_evaluate: bool = False,
+        callbacks: int | None = None,
         **plan: Any,
     ) -> None:
         self._decide(
@@ -193,6 +223,7 @@ class Subject:
                 configuration=self._document(Plan(**plan)),
                 task_reservation_timeout_seconds=reservation_timeout,
                 re_evaluate_tasks=re_evaluate,
+                **({} if callbacks is None else _urls(callbacks)),
             )
         )
 
@@ -359,9 +390,37 @@ class Subject:
         sid = self.sid("WR", reservation)
         self._decide(c.RejectReservation(sid=sid, activity=activity))
 
+    def answer_callback(
+        self, reservation: int, answer: str, activity: str = ""
+    ) -> None:
+        sid = entry_sid(self.sid("WR", reservation))
+        state = self.decider.state
+        if not state.knows(outbox_key(sid)):
+            state.deliver(outbox_key(sid), None)
+        problems = {
+            "failed": CallbackReason.STATUS,
+            "nothing": CallbackReason.INSTRUCTION_MISSING,
+        }
+        self._decide(
+            c.ReportCallback(
+                sid=sid,
+                instruction=answer if answer in ("accept", "reject") else "",
+                activity=activity,
+                problem=problems.get(answer),
+                text=answer,
+            )
+        )
+
     def shift_offers(self, reservations: list[int], gap: int) -> None:
         sids = tuple(self.sid("WR", number) for number in reservations)
         self._decide(c.ShiftOffers(gap=gap, sids=sids))
+
+
+def _urls(count: int) -> dict[str, str]:
+    """Return as many callback URLs."""
+    urls = ["https://one.example.com", "https://two.example.com"][:count]
+    fields = ("assignment_callback_url", "fallback_assignment_callback_url")
+    return dict(zip(fields, (*urls, "", ""), strict=False))
 
 
 def _queue(fields: dict[str, Any]) -> dict[str, Any]:

@@ -46,13 +46,18 @@ BRANCHES = (
     "oldest refusal forgotten",
     "removed in steps",
     "passing steps one by one",
+    "answered too late",
+    "fallback asked",
 )
+ANSWERS = ("accept", "reject", "failed", "later", "nothing")
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
 EVENTS = (
     *(f"task.{name}" for name in ("created", "updated", "canceled", "deleted")),
     *(f"task.{name}" for name in ("wrapup", "wrapup-overdue", "completed", "purged")),
     *(f"task.{name}" for name in ("system-deleted", "refusal-expired", "routed")),
     "task.purging",
+    "task.hold-expired",
+    *(f"reservation.callback-{name}" for name in ("failed", "undecided")),
     *(f"reservation.{name}" for name in ("created", "extended", "accepted")),
     *(f"reservation.{name}" for name in ("rejected", "timeout", "canceled")),
     *(f"reservation.{name}" for name in ("rescinded", "wrapup", "completed", "failed")),
@@ -138,7 +143,12 @@ def expected_to_fire() -> set[tuple[str, ...]]:
         for word in words
     }
     switched = {(name, state) for name in SWITCHED for state in ("on", "off")}
-    rest = {"branch": BRANCHES, "link": LINKS, "event": EVENTS}
+    rest = {
+        "branch": BRANCHES,
+        "link": LINKS,
+        "event": EVENTS,
+        "callback": ANSWERS,
+    }
     named = {(kind, name) for kind, names in rest.items() for name in names}
     return transitions | words | switched | named
 

@@ -67,6 +67,13 @@ def check_candidates(pair: Pair, seen: Counter[str]) -> None:
         if task.status != TaskStatus.PENDING:
             continue
         desk = matching.desk(task.workspace_sid)
+        if task.hold_time:
+            # The matcher is told of it when it can be offered again.
+            assert desk.waits(task.sid) is None
+            assert finished(explain(state, task)).text.startswith("held back: ")
+            check_explanation(state, task, workers)
+            seen["held back"] += 1
+            continue
         handle, _ = desk._tasks[task.sid]
         for worker in workers:
             found = list(failures(state, task, worker))

@@ -143,13 +143,18 @@ class Company:
 
     def open(self) -> None:
         """Create the workflows, once there are queues."""
+        urls = self.rng.choice((0, 1, 1, 2))
         for name in ("service", "sales"):
+            asked = ["https://one.example.org/", "https://two.example.org/"][:urls]
+            first, fallback, *_ = *(asked if name == "sales" else ()), "", ""
             self._ask(
                 c.CreateWorkflow(
                     workspace_sid=self.workspace_sid,
                     friendly_name=name,
                     configuration=self.document(name),
                     task_reservation_timeout_seconds=self.rng.choice((15, 20, 30)),
+                    assignment_callback_url=first,
+                    fallback_assignment_callback_url=fallback,
                 ),
                 lambda rows, name=name: self.workflows.update({name: rows[0].sid}),
             )

@@ -12,7 +12,7 @@ from functools import partial
 
 from flexcore.domain.errors import FlexcoreError
 from flexcore.domain.limits import SECOND
-from flexcore.domain.log import ChangeSet
+from flexcore.domain.log import Cause, ChangeSet
 from flexcore.domain.model import Activity, Reservation, Task, Worker
 from flexcore.domain.parts import Route
 from flexcore.domain.states import ReservationStatus, TaskStatus
@@ -266,11 +266,16 @@ class Crowd:
                 self.company.activities[row.friendly_name] = row.sid
         for sid in change_set.deleted:
             self._forget(sid)
+        said_for_them = change_set.cause is Cause.PROVIDER
         for event in change_set.events:
             row = rows[event.sid]
-            if event.type == "reservation.created" and isinstance(row, Reservation):
-                if row.status == ReservationStatus.PENDING:
-                    self.agent(row.worker_sid).notice_offer(row)
+            if isinstance(row, Reservation):
+                agent = self.agent(row.worker_sid)
+                pending = row.status == ReservationStatus.PENDING
+                if event.type == "reservation.created" and pending:
+                    agent.notice_offer(row)
+                elif event.type == "reservation.accepted" and said_for_them:
+                    agent.handle(self.tasks[row.task_sid])
             elif event.type == "worker.activity.update" and isinstance(row, Worker):
                 self.agent(row.sid).notice_worker(row)
 

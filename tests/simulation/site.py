@@ -9,7 +9,7 @@ import asyncio
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from flexcore.engine.committer import Committer
 from flexcore.engine.decider import handlers
 from flexcore.engine.routing.matching import Matching
 from flexcore.engine.vault import Vault
+from flexcore.store.interface import OutboxEntry
 from flexcore.store.sqlite import SqliteStore
 from tests.simulation.virtual import Disk, Faults, Loop, Time
 
@@ -33,6 +34,7 @@ ACCOUNT = "AC" + "1" * 32
 FILES = ("flexcore.db", "flexcore.db-wal")
 
 Then = Callable[[c.Answer | FlexcoreError], None]
+Leave = Callable[[Sequence[OutboxEntry]], None]
 
 
 class Request(msgspec.Struct):
@@ -55,6 +57,8 @@ class Site:
         self.problems: list[str] = []
         self.refused: Counter[str] = Counter()
         self.crashes = self.restarts = self.failures = self.repeated = 0
+        #: who takes what is to leave
+        self.on_outbox: Leave = lambda _: None
         self._folder = folder
         self._rng = rng
         self._faults = faults
@@ -96,7 +100,7 @@ class Site:
             alarm=self.loop,
             ids=self._ids,
             handlers=handlers(Vault(bytes(32), self._ids)),
-            on_outbox=lambda _account, _entries: None,
+            on_outbox=lambda _account, entries: self.on_outbox(entries),
         )
         self._catch_up()
         self.account.tail.publish = self._publish

@@ -44,7 +44,7 @@ Change = Callable[[Row], Row]
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Half an hour of too few agents."""
     run = Run(
-        tmp_path_factory.mktemp("work"), 5, Profile(agents=6, tasks=70, hours=0.5)
+        tmp_path_factory.mktemp("work"), 20, Profile(agents=6, tasks=70, hours=0.5)
     )
     run.play()
     run.site.close()
@@ -330,3 +330,9 @@ def moved(log: Iterable[ChangeSet], by: int) -> Log:
     return everywhere(
         list(log), Reservation, lambda row: row.evolve(deadline=row.deadline + by)
     )
+
+
+def test_task_that_waits_without_being_held_back_is_noticed(log: Log) -> None:
+    bad = everywhere(log, Task, lambda row: row.evolve(hold_time=0))
+
+    assert "waits" in first(violations(bad, [conservation]))

@@ -43,6 +43,7 @@ from flexcore.engine.checks import check_account
 from tests.checkers import violations
 from tests.simulation.company import Company, Profile
 from tests.simulation.people import Agent, Crowd, Customer
+from tests.simulation.receivers import Receivers
 from tests.simulation.site import ACCOUNT, Site
 from tests.simulation.supervisor import Supervisor
 from tests.simulation.virtual import Faults, Time
@@ -115,6 +116,8 @@ class Run:
         self.company = Company(self.site, self.rng)
         self.crowd = Crowd(self.company, self.rng)
         self.site.listeners.append(self.crowd.notice)
+        receivers = Receivers(self.site, random.Random(f"receivers {seed}"))
+        self.site.on_outbox = receivers.take
 
     def play(self, told: Callable[[int], None] = lambda _: None) -> None:
         """Let everything happen; tell how many minutes have passed, now and then."""

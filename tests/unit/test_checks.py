@@ -18,8 +18,10 @@ from flexcore.domain.log import (
 )
 from flexcore.engine import commands as c
 from flexcore.engine.checks import check_account
+from flexcore.store.interface import Callback, Commit
 from flexcore.store.sqlite import SqliteStore
 from tests.engines import Running
+from tests.factories import make_outbox, make_sid
 from tests.staff import add_task, hire, interact, offers_of, outbound
 
 
@@ -233,3 +235,20 @@ async def test_a_worker_with_more_work_than_room_is_found(
     found = check(tmp_path / "data", account_sid)
 
     assert any("who has room for 0" in text for text in found), found
+
+
+async def test_callback_about_an_offer_that_never_was_is_found(
+    tmp_path: Path, account_sid: str
+) -> None:
+    store = SqliteStore(tmp_path / "data")
+    callback = Callback(make_sid("WR", 1), ("https://a.example.org/",))
+    entry = make_outbox(sid="OB1", callback=callback)
+    epoch = store.recover(account_sid).epoch
+    refused = store.commit(
+        [Commit(account_sid=account_sid, epoch=epoch, change_set=None, outbox=(entry,))]
+    )
+    store.close()
+
+    assert refused == {}
+    found = check(tmp_path / "data", account_sid)
+    assert found == [f"OB1 asks about {callback.reservation_sid}, which never was"]

@@ -44,6 +44,7 @@ INSIDE = {
     "sealed_secret",
     "sealed_auth_token",
     "endpoint_id",
+    "callback_secret",
 }
 #: fields that have another name outside
 RENAMED = {
@@ -103,6 +104,7 @@ def small(row: model.Row) -> model.Row:
     names = {"priority", "error_code", "candidates", "assignment_count"}
     names |= {"configured_capacity", "max_reserved_workers", "missed_offers", "number"}
     names |= {"step_filter", "step_target", "route", "re_evaluate_left"}
+    names |= {"callback_failures"}
     changes: dict[str, object] = {n: 7 for n in names if hasattr(row, n)}
     if isinstance(row, model.Task):
         changes["routes"] = (model.Route(make_sid("WK", 1), 7, True),)

@@ -20,6 +20,7 @@ from yarl import URL
 
 from flexcore import __version__
 from flexcore.domain import limits
+from flexcore.domain.urls import LOOPBACK_NAMES, PORTS
 
 _DENIED = tuple(
     ipaddress.ip_network(network)
@@ -32,8 +33,6 @@ _DENIED = tuple(
         *("2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
 )
-_PORTS = frozenset({443, 8443})
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
@@ -48,6 +47,10 @@ class NotSent(Exception):
 
 class Lost(Exception):
     """The request failed after it may have been written: nobody knows its effect."""
+
+
+class Dropped(Lost):
+    """The other side closed the connection and answered nothing."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -76,13 +79,13 @@ class Egress:
         method: str,
         url: str,
         *,
-        auth: tuple[str, str],
-        form: Sequence[tuple[str, str]] | None = None,
+        auth: tuple[str, str] | None = None,
+        form: Sequence[tuple[str, str]] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Make one request and read its bounded reply.
+        """Make one request and read its bounded reply; a form may be encoded already.
 
-        Raises Forbidden, NotSent or Lost; texts name no header and no field.
+        Raises Forbidden, NotSent, Lost or Dropped; texts name no header and no field.
         """
         check_url(url, allow_http_loopback=self._allow_loopback)
         progress = SimpleNamespace(connected=False)
@@ -90,8 +93,8 @@ class Egress:
             async with self._open().request(
                 method,
                 url,
-                data=None if form is None else aiohttp.FormData(form),
-                headers={"Authorization": basic(*auth), **(headers or {})},
+                data=_encoded(form),
+                headers={**_authorization(auth), **(headers or {})},
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
@@ -99,7 +102,7 @@ class Egress:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(getattr(error, "os_error", None), _AddressDenied):
                 raise Forbidden(f"{URL(url).host} is not a public address") from error
-            failure = Lost if progress.connected else NotSent
+            failure = _failure(error, connected=progress.connected)
             raise failure(f"{type(error).__name__} at {URL(url).host}") from error
 
     async def close(self) -> None:
@@ -136,6 +139,24 @@ class Egress:
         return socket.socket(family, kind, protocol)
 
 
+def _failure(error: Exception, *, connected: bool) -> type[Exception]:
+    """Return what a failed request is, by what may have been written."""
+    if not connected:
+        return NotSent
+    closed = isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError)
+    return Dropped if closed else Lost
+
+
+def _encoded(
+    form: Sequence[tuple[str, str]] | bytes | None,
+) -> aiohttp.FormData | bytes | None:
+    return form if form is None or isinstance(form, bytes) else aiohttp.FormData(form)
+
+
+def _authorization(auth: tuple[str, str] | None) -> Mapping[str, str]:
+    return {} if auth is None else {"Authorization": basic(*auth)}
+
+
 def basic(user: str, password: str) -> str:
     """Return the value of a Basic authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -149,9 +170,9 @@ def check_url(url: str, *, allow_http_loopback: bool = False) -> None:
     parts = URL(url)
     if parts.user is not None or parts.password is not None:
         raise Forbidden("the URL holds a user or a password")
-    if allow_http_loopback and parts.host in _LOOPBACK_NAMES:
+    if allow_http_loopback and parts.host in LOOPBACK_NAMES:
         return
-    if parts.scheme != "https" or parts.port not in _PORTS:
+    if parts.scheme != "https" or parts.port not in PORTS:
         raise Forbidden("the URL is not https on port 443 or 8443")
 
 

@@ -23,6 +23,8 @@ async def explain(
     typer.echo(printable(found.text))
     for row in found.reservations:
         typer.echo(f"{row.sid}  {printable(row.worker_name)}  {_chosen(row)}")
+        for problem in row.callback_problems:
+            typer.echo(f"  its callback: {printable(problem.text)}")
     for step in found.steps:
         _show(step)
     if found.next_text:

@@ -15,7 +15,9 @@ from flexcore.terminal import printable
 if TYPE_CHECKING:
     from flexcore.client.documents import Document, Part
 
-workspace = typer.Typer(help="Workspaces: export, import.", no_args_is_help=True)
+workspace = typer.Typer(
+    help="Workspaces: export, import, the secret of callbacks.", no_args_is_help=True
+)
 
 Sid = Annotated[
     str,
@@ -52,6 +54,15 @@ async def export_workspace(talk: Talk, sid: Sid = "") -> None:
         typer.echo(json.dumps(document))
     else:
         typer.echo(text_of(document), nl=False)
+
+
+@workspace.command("callback-secret")
+@asks
+async def callback_secret(talk: Talk, sid: Sid = "") -> None:
+    """Print the secret that signs assignment callbacks, for who receives them."""
+    sid = sid or await _only_one(talk)
+    found = await talk.call("workspace", "GetCallbackSecret", sid=sid)
+    talk.output.line(found.secret, {"workspace_sid": sid, "secret": found.secret})
 
 
 async def _only_one(talk: Talk) -> str:

@@ -34,7 +34,6 @@ _ANYWHERE = {
 }
 _WITHIN = {**_ANYWHERE, "workspace_sid": "the workspace is that of the document"}
 _SINGLE_TASKING = "offers and tasks do not change what a worker is doing"
-_STREAMED = "offers are read with StreamReservations"
 _UNITS = "there are no operating units"
 _COUNTED = "it follows from what the worker holds"
 
@@ -58,8 +57,6 @@ DROPPED: Mapping[str, Mapping[str, str]] = {
     },
     WORKFLOWS: {
         **_WITHIN,
-        "assignment_callback_url": _STREAMED,
-        "fallback_assignment_callback_url": _STREAMED,
         "document_content_type": "a configuration is JSON",
     },
     WORKERS: {

@@ -46,16 +46,17 @@ DEFAULT = "default"
 
 
 def read_document(
-    text: str, mint: Mint, place: Place | None = None
+    text: str, mint: Mint, place: Place | None = None, *, allow_loopback: bool = False
 ) -> WorkspaceDocument:
     """Read a document: a whole workspace, or what is added to the one at `place`.
 
+    URLs it names may be those of this machine with `allow_loopback`.
     Raises InvalidArgument naming every fault; ResourceExhausted when it holds more than
     one decision may change.
     """
     value = decode_document(text)
     _refuse_many(sum(len(each) for each in value.values() if isinstance(each, list)))
-    scope = Scope(value, mint, place)
+    scope = Scope(value, mint, place, allow_loopback=allow_loopback)
     found = _read_sections(scope, _read_workspace(scope))
     scope.document.close()
     scope.findings.refuse()

@@ -17,6 +17,7 @@ from flexcore.domain.entries import Entry
 from flexcore.domain.expressions import Context, parse
 from flexcore.domain.model import TaskQueue, Workflow
 from flexcore.domain.tokens import tokens
+from flexcore.domain.urls import check_url
 from flexcore.domain.workflows import decode_document, parse_workflow
 
 
@@ -64,9 +65,20 @@ def read_workflow(scope: Scope, entry: Entry) -> Workflow:
             limits.RESERVATION_TIMEOUT_SECONDS_MAX,
             limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT,
         ),
+        assignment_callback_url=_url(scope, entry, "assignment_callback_url"),
+        fallback_assignment_callback_url=_url(
+            scope, entry, "fallback_assignment_callback_url"
+        ),
     )
     entry.close(DROPPED[WORKFLOWS])
     return row
+
+
+def _url(scope: Scope, entry: Entry, key: str) -> str:
+    text, loopback = entry.text(key), scope.allow_loopback
+    return scope.findings.read(
+        lambda: check_url(text, entry.at(key), allow_loopback=loopback), ""
+    )
 
 
 def _configuration(scope: Scope, entry: Entry) -> str:

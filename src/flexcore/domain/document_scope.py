@@ -65,7 +65,15 @@ class WorkspaceDocument(msgspec.Struct, frozen=True):
 class Scope:
     """The workspace that is read, with the names and sids found so far."""
 
-    def __init__(self, value: JsonObject, mint: Mint, place: Place | None) -> None:
+    def __init__(
+        self,
+        value: JsonObject,
+        mint: Mint,
+        place: Place | None,
+        *,
+        allow_loopback: bool = False,
+    ) -> None:
+        self.allow_loopback = allow_loopback
         self.findings = Findings()
         self.document = Entry(value, "", self.findings)
         self.mint = mint

@@ -101,6 +101,8 @@ def _workflow(row: Workflow) -> JsonObject:
         "friendly_name": row.friendly_name,
         "task_reservation_timeout": row.task_reservation_timeout_seconds,
         "configuration": msgspec.json.decode(row.configuration),
+        "assignment_callback_url": row.assignment_callback_url,
+        "fallback_assignment_callback_url": row.fallback_assignment_callback_url,
     }
 
 

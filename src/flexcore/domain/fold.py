@@ -47,8 +47,10 @@ IGNORED: Mapping[str, str] = {
         created updated attributes.update capacity.update channel.availability.update
         missed-offer
     """,
-    "task": "updated routed wrapup wrapup-overdue refusal-expired purging purged",
-    "reservation": "extended wrapup failed",
+    "task": """
+        updated routed wrapup wrapup-overdue refusal-expired hold-expired purging purged
+    """,
+    "reservation": "extended wrapup failed callback-failed callback-undecided",
     "conversation": "created closed",
     "participant": "added removed",
     "message": "added",

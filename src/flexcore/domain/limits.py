@@ -92,6 +92,9 @@ STEPS_AT_ONCE = 100
 ROUTES_MAX = 10
 #: how long a worker named by a routing target is waited for
 ROUTE_WAIT_SECONDS_DEFAULT = 120
+#: how long a task is not offered after callbacks that came to nothing, by how many in a
+#: row; the last one repeats
+CALLBACK_HOLDS = (1 * SECOND, 5 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE)
 DISPOSITION_CHARS = 256
 #: target expressions with their order that the matcher keeps ready (overflow: one that
 #: nobody waits with is dropped, and made again when needed)
@@ -254,6 +257,10 @@ SEND_BACKOFF = (
 )
 #: sends in flight of one account; one per pair of addresses
 SENDS_IN_FLIGHT = 64
+#: assignment callbacks in flight of one account to one URL (overflow: the others wait)
+CALLBACKS_IN_FLIGHT = 64
+#: for an assignment callback's answer, its connection included (overflow: unreachable)
+CALLBACK_TIMEOUT = 5 * SECOND
 #: an `unknown` send is asked for again after this long
 UNKNOWN_WAIT = 2 * SECOND
 #: an outbox step the engine could not take is tried again after this long

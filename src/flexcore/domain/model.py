@@ -8,7 +8,14 @@ from typing import Self
 
 import msgspec
 
-from flexcore.domain.parts import Choice, Media, ReceiptEntry, Refusal, Route
+from flexcore.domain.parts import (
+    CallbackProblem,
+    Choice,
+    Media,
+    ReceiptEntry,
+    Refusal,
+    Route,
+)
 from flexcore.domain.semantics import DEFAULT_SEMANTICS, Semantics, Value
 from flexcore.domain.states import (
     OPEN_RESERVATION,
@@ -70,6 +77,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
 
     `policies` are those set for themselves; the others are those of `semantics`. Workers
     of queues of both orders empty those of `prioritize_queue_order` first.
+    `callback_secret` counts how often the secret that signs callbacks was replaced.
     """
 
     friendly_name: str
@@ -78,6 +86,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
     semantics: Semantics = DEFAULT_SEMANTICS
     policies: dict[str, Value] = {}
     prioritize_queue_order: str = "FIFO"
+    callback_secret: int = 0
 
 
 class Activity(Row, frozen=True, gc=False, kw_only=True, tag="activity"):
@@ -127,7 +136,7 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
 
     Every configuration is a revision; a task keeps the one it entered. While waiting
     tasks are moved to the current one, `re_evaluate_time` is when the next few are
-    looked at and `re_evaluate_left` how many there are.
+    looked at and `re_evaluate_left` how many there are. URLs are the same for all of them.
     """
 
     workspace_sid: str
@@ -137,6 +146,8 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
     revision_sid: str = ""
     re_evaluate_time: int = 0
     re_evaluate_left: int = 0
+    assignment_callback_url: str = ""
+    fallback_assignment_callback_url: str = ""
 
 
 class WorkflowRevision(
@@ -205,7 +216,8 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     `step_*` say where in its workflow it is (domain/workflows.py); `step_start` is what
     its clock counts from, `skip_pending` says that skip_if is still to be asked. `routes`
     bypass the workflow; `route` is the one it is at, -1 none. `limit_time` ends its being
-    assigned or wrapped up, `purge_time` its being kept.
+    assigned or wrapped up, `purge_time` its being kept, `hold_time` its being held back
+    after `callback_failures` offers in a row that nobody answered for.
     """
 
     workspace_sid: str
@@ -236,15 +248,17 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     refusals: tuple[Refusal, ...] = ()
     limit_time: int = 0
     purge_time: int = 0
+    callback_failures: int = 0
+    hold_time: int = 0
 
     @property
     def waits(self) -> bool:
         """Whether it may be offered to somebody.
 
-        A pending task does not wait on its way past steps that are over: one that was
-        over when the task came to it is left before anything else is decided.
+        A pending task does not wait while it is held back, nor on its way past steps that
+        are over: one that was over when the task came to it is left before anything else.
         """
-        if self.status is not TaskStatus.PENDING:
+        if self.status is not TaskStatus.PENDING or self.hold_time:
             return False
         return not 0 < self.step_deadline <= self.update_time
 
@@ -288,6 +302,7 @@ class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):
     choice: Choice | None = None
     accept_time: int = 0
     wrap_time: int = 0
+    callback_problems: tuple[CallbackProblem, ...] = ()
 
     @property
     def open_worker_sid(self) -> str:

@@ -1,5 +1,7 @@
 """Parts: what rows hold that is no row itself. Times are microseconds, 0 means none."""
 
+from enum import StrEnum
+
 import msgspec
 
 from flexcore.domain.states import ReceiptStatus
@@ -40,6 +42,30 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     order_by: str = ""
     runner_up_sid: str = ""
     runner_up_key: str = ""
+
+
+class CallbackReason(StrEnum):
+    """What is wrong with the answer to an assignment callback."""
+
+    UNREACHABLE = "unreachable"
+    FORBIDDEN = "forbidden"
+    STATUS = "status"
+    CONTENT_TYPE = "content_type"
+    UNPARSABLE = "unparsable"
+    INSTRUCTION_MISSING = "instruction_missing"
+    INSTRUCTION_UNKNOWN = "instruction_unknown"
+    INSTRUCTION_UNSUPPORTED = "instruction_unsupported"
+    ACTIVITY_INVALID = "activity_invalid"
+    REFUSED = "refused"
+
+
+class CallbackProblem(msgspec.Struct, frozen=True, gc=False):
+    """An answer that is none; `fallback` says that it is that of the second URL."""
+
+    reason: CallbackReason
+    text: str
+    time: int
+    fallback: bool = False
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):

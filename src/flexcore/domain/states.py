@@ -173,7 +173,7 @@ PARTICIPANT: Table = {
 _O = OutboxState
 
 OUTBOX: Table = {
-    _O.READY: {"attempt": _O.ATTEMPTING, "drop": _O.DEAD},
+    _O.READY: {"attempt": _O.ATTEMPTING, "done": _O.DONE, "drop": _O.DEAD},
     _O.ATTEMPTING: {
         "done": _O.DONE,
         "retry": _O.READY,
@@ -283,7 +283,9 @@ CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
             "counts as a refusal; the policy missed_offer applies; capacity is free",
         ),
         "cancel": Consequence(
-            ("reservation.canceled",), "its task was canceled; capacity is free"
+            ("reservation.canceled",),
+            "its task was canceled, or its callbacks came to nothing and the task is held"
+            " for a while; capacity is free",
         ),
         "rescind": Consequence(
             ("reservation.rescinded",),

@@ -8,7 +8,7 @@ What all commands are is command.py, those that set routing up are setup_command
 the one module to import them from.
 """
 
-from flexcore.domain.parts import Media, Route
+from flexcore.domain.parts import CallbackReason, Media, Route
 from flexcore.domain.states import ReceiptStatus
 from flexcore.engine.command import (
     Answer,
@@ -453,6 +453,30 @@ class ReportSend(Mutation, frozen=True, kw_only=True):
     error_code: int = 0
     text: str = ""
     retry_after: int = 0
+
+
+class AttemptCallback(Mutation, frozen=True, kw_only=True):
+    """Write down that an offer's callback is being made, before its socket opens.
+
+    Answers (Reservation, Task, Worker, Workspace), or () when nobody need be asked any
+    more.
+    """
+
+    sid: str
+
+
+class ReportCallback(Mutation, frozen=True, kw_only=True):
+    """What a callback was answered; too late for an offer that is over, it does nothing.
+
+    `instruction`: accept, reject (`activity` moves the worker), or empty: somebody else
+    will say. A `problem` says that it was no answer, unless it is instruction_missing.
+    """
+
+    sid: str
+    instruction: str = ""
+    activity: str = ""
+    problem: CallbackReason | None = None
+    text: str = ""
 
 
 class Tick(Mutation, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ simulator drive it directly.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,6 +39,8 @@ from flexcore.engine.messaging import (
 from flexcore.engine.messaging.senders import Senders
 from flexcore.engine.reporting.figures import Figures
 from flexcore.engine.routing import (
+    callback_answers,
+    callbacks,
     offer_endings,
     offers,
     re_evaluation,
@@ -64,8 +67,13 @@ from flexcore.store.interface import Commit, RequestEntry
 Handler = Callable[[Decision, Any], tuple[Row, ...]]
 
 
-def handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
-    """Return who decides each command of an account."""
+def handlers(
+    vault: Vault, *, allow_loopback: bool = False
+) -> Mapping[type[c.Command], Handler]:
+    """Return who decides each command of an account.
+
+    With `allow_loopback` URLs of this machine are taken.
+    """
     senders = Senders(vault)
     return {
         **_BOTH,
@@ -74,6 +82,10 @@ def handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
         **_CONVERSATIONS,
         c.CreateSender: senders.create,
         c.UpdateSender: senders.update,
+        **{
+            command: partial(decide, allow_loopback=allow_loopback)
+            for command, decide in _NAMING_URLS.items()
+        },
     }
 
 
@@ -98,6 +110,14 @@ _CAUSES: Mapping[type[c.Command], Cause] = {
     c.ReceiveStatus: Cause.PROVIDER,
     c.AttemptSend: Cause.PROVIDER,
     c.ReportSend: Cause.PROVIDER,
+    c.AttemptCallback: Cause.PROVIDER,
+    c.ReportCallback: Cause.PROVIDER,
+}
+
+#: who takes the refusal of a command that nobody could be told of
+_REFUSALS: Mapping[type[c.Command], Callable[..., tuple[Row, ...]]] = {
+    c.ReceiveMessage: inbound.refuse_message,
+    c.ReportCallback: callback_answers.refuse_answer,
 }
 
 #: what one offer touches: task, reservation, worker channel, and invite or queue
@@ -179,16 +199,13 @@ class Decider:
         handler = self._handlers[type(command)]
         decision = self._begin(principal, command, now)
         try:
-            rows = handler(decision, command)
+            rows = _undone(decision, handler, command)
         except FlexcoreError as error:
-            decision.undo()
-            if not isinstance(command, c.ReceiveMessage):
+            refuse = _REFUSALS.get(type(command))
+            if refuse is None:
                 raise
             decision = self._begin(principal, command, now)
-            rows = inbound.refuse_message(decision, command, error)
-        except BaseException:
-            decision.undo()
-            raise
+            rows = _undone(decision, partial(refuse, error=error), command)
         return self._settle(decision, rows, request)
 
     def _begin(self, principal: c.Principal, command: c.Command, now: int) -> Decision:
@@ -337,6 +354,17 @@ class Decider:
         return Decided(commit=decision.commit(()))
 
 
+def _undone(
+    decision: Decision, handler: Handler, command: c.Command
+) -> tuple[Row, ...]:
+    """Return what a handler answers; what it raises has changed nothing."""
+    try:
+        return handler(decision, command)
+    except BaseException:
+        decision.undo()
+        raise
+
+
 def get(decision: Decision, command: c.Get) -> tuple[Row, ...]:
     """Return one resource as decided."""
     row = decision.state.rows.get(command.sid)
@@ -368,7 +396,6 @@ _BOTH: Mapping[type[c.Command], Handler] = {
 _SET_UP: Mapping[type[c.Command], Handler] = {
     c.CreateDefaults: workspaces.create_defaults,
     c.CreateWorkspace: workspaces.create_workspace,
-    c.ImportWorkspace: imports.import_workspace,
     c.UpdateWorkspace: workspaces.update_workspace,
     c.DeleteWorkspace: workspaces.delete_workspace,
     c.CreateActivity: activities.create_activity,
@@ -380,8 +407,6 @@ _SET_UP: Mapping[type[c.Command], Handler] = {
     c.CreateTaskQueue: queues.create_task_queue,
     c.UpdateTaskQueue: queues.update_task_queue,
     c.DeleteTaskQueue: queues.delete_task_queue,
-    c.CreateWorkflow: workflows.create_workflow,
-    c.UpdateWorkflow: workflows.update_workflow,
     c.DeleteWorkflow: workflows.delete_workflow,
     c.CreateWorker: workers.create_worker,
     c.BatchCreateWorkers: workers.create_workers,
@@ -390,6 +415,13 @@ _SET_UP: Mapping[type[c.Command], Handler] = {
     c.UpdateWorker: workers.update_worker,
     c.DeleteWorker: workers.delete_worker,
     c.UpdateWorkerChannel: workers.update_worker_channel,
+}
+
+#: what may name URLs that are called later
+_NAMING_URLS: Mapping[type[c.Command], Callable[..., tuple[Row, ...]]] = {
+    c.ImportWorkspace: imports.import_workspace,
+    c.CreateWorkflow: workflows.create_workflow,
+    c.UpdateWorkflow: workflows.update_workflow,
 }
 
 #: tasks and reservations
@@ -406,6 +438,8 @@ _ROUTING: Mapping[type[c.Command], Handler] = {
     c.AcceptReservation: reservations.accept_reservation,
     c.RejectReservation: reservations.reject_reservation,
     c.ShiftOffers: reservations.shift_offers,
+    c.AttemptCallback: callbacks.attempt_callback,
+    c.ReportCallback: callback_answers.report_callback,
 }
 
 #: conversations, interactions, channels

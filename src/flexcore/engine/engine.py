@@ -52,7 +52,10 @@ _OPERATOR = c.Principal(DIRECTORY_SID, "server", operator=True)
 
 
 class Engine:
-    """Every account of a store, recovered and deciding; implements Port."""
+    """Every account of a store, recovered and deciding; implements Port.
+
+    With `allow_loopback` callbacks may go to this machine.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,10 @@ class Engine:
         ids: Ids,
         vault: Vault,
         on_outbox: OnOutbox,
+        *,
+        allow_loopback: bool = False,
     ) -> None:
+        self._allow_loopback = allow_loopback
         self._store = store
         self._clock = clock
         self._alarm = alarm
@@ -95,7 +101,11 @@ class Engine:
             account.start()
 
     def _open(self, sid: str) -> Account:
-        is_directory = sid == DIRECTORY_SID
+        decide = (
+            directory_handlers(self._vault)
+            if sid == DIRECTORY_SID
+            else handlers(self._vault, allow_loopback=self._allow_loopback)
+        )
         account = Account(
             sid,
             store=self._store,
@@ -103,7 +113,7 @@ class Engine:
             clock=self._clock,
             alarm=self._alarm,
             ids=self._ids,
-            handlers=(directory_handlers if is_directory else handlers)(self._vault),
+            handlers=decide,
             on_outbox=self._on_outbox,
         )
         self._accounts[sid] = account
@@ -271,6 +281,17 @@ class Engine:
             status_url=sender.public_url + path,
             deduplicates=sender.deduplicates,
         )
+
+    def callback_secrets(self, account_sid: str, workspace: Row) -> Sequence[bytes]:
+        """Return what signs the callbacks of a workspace: the newest, the one before."""
+        assert isinstance(workspace, Workspace)
+        newest = workspace.callback_secret
+        # A workspace may have the sid of another account's: both were imported.
+        of = f"callback {account_sid} {workspace.sid}"
+        return [
+            self._vault.derive(f"{of} {number}")
+            for number in range(newest, max(newest - 2, -1), -1)
+        ]
 
     def dead_letters(
         self, principal: c.Principal, before: tuple[int, str] | None, limit: int

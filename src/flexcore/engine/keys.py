@@ -152,6 +152,16 @@ def _outbox(state: State, command: c.AttemptSend) -> Keys:
             yield entry.receipt_sid
 
 
+def _callback(state: State, command: c.AttemptCallback) -> Keys:
+    yield outbox_key(command.sid)
+    if state.knows(outbox_key(command.sid)):
+        entry = state.lookup(outbox_key(command.sid))
+        if isinstance(entry, OutboxEntry) and entry.callback is not None:
+            yield from _reservation(
+                state, c.AcceptReservation(sid=entry.callback.reservation_sid)
+            )
+
+
 _NEEDS: dict[type[c.Command], Callable[[State, Any], Keys]] = {
     c.Get: _sid,
     c.Snapshot: _sid,
@@ -175,4 +185,6 @@ _NEEDS: dict[type[c.Command], Callable[[State, Any], Keys]] = {
     c.AttemptSend: _outbox,
     c.ReportSend: _outbox,
     c.ReplayDeadLetter: _outbox,
+    c.AttemptCallback: _callback,
+    c.ReportCallback: _callback,
 }

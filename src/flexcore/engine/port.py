@@ -12,7 +12,7 @@ import msgspec
 
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Row
-from flexcore.domain.parts import Media
+from flexcore.domain.parts import CallbackReason, Media
 from flexcore.domain.statistics import Query, Report
 from flexcore.engine.commands import Answer, Command, Filter, Page, Principal
 from flexcore.engine.routing.explanation import Explanation, StepExplanation
@@ -92,6 +92,36 @@ class Transport(Protocol):
 
         `claimed` are carrier sids of the same pair that are known to be other messages.
         """
+        ...
+
+
+class CallbackRequest(msgspec.Struct, frozen=True):
+    """What an assignment callback says; `reference` is the same in every attempt.
+
+    `secrets` sign it, the newest first; `time` is when it is attempted.
+    """
+
+    url: str
+    reference: str
+    form: tuple[tuple[str, str], ...]
+    secrets: tuple[bytes, ...]
+    time: int
+
+
+class CallbackAnswer(msgspec.Struct, frozen=True):
+    """What came back: an instruction or none, and what is wrong with it."""
+
+    instruction: str = ""
+    activity: str = ""
+    problem: CallbackReason | None = None
+    text: str = ""
+
+
+class Caller(Protocol):
+    """What the outbox needs to ask somebody about an offer."""
+
+    async def call(self, request: CallbackRequest) -> CallbackAnswer:
+        """Ask; raises nothing for the world's faults, and ends within bounded time."""
         ...
 
 
@@ -228,6 +258,10 @@ class Port(Protocol):
 
     def carrier_account(self, account_sid: str, sender_sid: str) -> CarrierAccount:
         """Return where and as whom a sender's messages leave; NotFound otherwise."""
+        ...
+
+    def callback_secrets(self, account_sid: str, workspace: Row) -> Sequence[bytes]:
+        """Return what signs the callbacks of a workspace: the newest, the one before."""
         ...
 
     def dead_letters(

@@ -41,6 +41,7 @@ class UpdateWorkspace(Mutation, frozen=True, kw_only=True):
     semantics: str | None = None
     policies: dict[str, Value] | None = None
     prioritize_queue_order: str | None = None
+    rotate_callback_secret: bool = False
     expected_version: int = 0
 
 
@@ -159,6 +160,8 @@ class CreateWorkflow(Mutation, frozen=True, kw_only=True):
     friendly_name: str
     configuration: str
     task_reservation_timeout_seconds: int
+    assignment_callback_url: str = ""
+    fallback_assignment_callback_url: str = ""
 
 
 class UpdateWorkflow(Mutation, frozen=True, kw_only=True):
@@ -172,6 +175,8 @@ class UpdateWorkflow(Mutation, frozen=True, kw_only=True):
     friendly_name: str | None = None
     configuration: str | None = None
     task_reservation_timeout_seconds: int | None = None
+    assignment_callback_url: str | None = None
+    fallback_assignment_callback_url: str | None = None
     re_evaluate_tasks: bool = False
     expected_version: int = 0
 

@@ -26,7 +26,7 @@ def deadline_of(row: Row) -> int:
 
 def _deadline_of_task(task: Task) -> int:
     if task.status == TaskStatus.PENDING:
-        dues = (task.deadline, task.step_deadline, retry_time(task))
+        dues = (task.deadline, task.step_deadline, retry_time(task), task.hold_time)
         return min((due for due in dues if due), default=0)
     if task.status == TaskStatus.RESERVED:
         return task.deadline

@@ -1,17 +1,24 @@
-"""Secrets at rest: sealed with AES-256-GCM under the data folder's key file."""
+"""Secrets at rest: sealed with AES-256-GCM under the data folder's key file.
+
+What only has to be the same each time is not kept at all, but derived from that key.
+"""
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flexcore.domain.ids import Ids
 
 _NONCE_BYTES = 12
+_DERIVED_BYTES = 32
 
 
 class Vault:
     """Seals and opens secrets; `context` ties a secret to the row it belongs to."""
 
     def __init__(self, key: bytes, ids: Ids) -> None:
+        self._key = key
         self._cipher = AESGCM(key)
         self._ids = ids
 
@@ -29,3 +36,8 @@ class Vault:
             raise ValueError(
                 "a stored secret does not open with this data folder's key file"
             ) from error
+
+    def derive(self, context: str) -> bytes:
+        """Return the secret of a context: the same each time, and no clue to another."""
+        kdf = HKDF(SHA256(), _DERIVED_BYTES, salt=None, info=context.encode())
+        return kdf.derive(self._key)

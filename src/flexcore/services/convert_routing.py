@@ -3,7 +3,13 @@
 from collections.abc import Iterable
 
 from flexcore.domain.model import Reservation, Task
-from flexcore.domain.parts import Choice, Refusal, Route
+from flexcore.domain.parts import (
+    CallbackProblem,
+    CallbackReason,
+    Choice,
+    Refusal,
+    Route,
+)
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.services.convert import numbers, seconds_to_proto, texts, time_to_proto
 from flexcore.v1 import routing_pb2
@@ -13,6 +19,7 @@ TASK_STATUS_TEXT = texts(routing_pb2.TaskStatus, "TASK_STATUS")
 RESERVATION_STATUS = numbers(
     routing_pb2.ReservationStatus, "RESERVATION_STATUS", ReservationStatus
 )
+CALLBACK_REASON = numbers(routing_pb2.CallbackReason, "CALLBACK_REASON", CallbackReason)
 RESERVATION_STATUS_TEXT = texts(routing_pb2.ReservationStatus, "RESERVATION_STATUS")
 
 _UNASSIGNED = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
@@ -56,6 +63,8 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
         ),
         limit_time=time_to_proto(row.limit_time),
         purge_time=time_to_proto(row.purge_time),
+        callback_failures=row.callback_failures,
+        hold_time=time_to_proto(row.hold_time),
     )
     if row.route >= 0:
         message.routing_target_index = row.route
@@ -111,6 +120,16 @@ def reservation_to_proto(row: Reservation) -> routing_pb2.Reservation:
         choice=_choice_to_proto(row.choice) if row.choice else None,
         accept_time=time_to_proto(row.accept_time),
         wrap_time=time_to_proto(row.wrap_time),
+        callback_problems=map(_problem_to_proto, row.callback_problems),
+    )
+
+
+def _problem_to_proto(problem: CallbackProblem) -> routing_pb2.CallbackProblem:
+    return routing_pb2.CallbackProblem(
+        reason=CALLBACK_REASON[problem.reason],
+        text=problem.text,
+        time=time_to_proto(problem.time),
+        fallback=problem.fallback,
     )
 
 

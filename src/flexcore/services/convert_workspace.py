@@ -111,6 +111,8 @@ def workflow_to_proto(row: Workflow) -> workspace_pb2.Workflow:
         task_reservation_timeout=seconds_to_proto(row.task_reservation_timeout_seconds),
         revision_sid=row.revision_sid,
         re_evaluate_left=row.re_evaluate_left,
+        assignment_callback_url=row.assignment_callback_url,
+        fallback_assignment_callback_url=row.fallback_assignment_callback_url,
     )
 
 

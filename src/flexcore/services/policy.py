@@ -47,7 +47,7 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
     "WorkspaceService": {
         Access.KEY: """
             CreateWorkspace GetWorkspace ListWorkspaces UpdateWorkspace DeleteWorkspace
-            ImportWorkspace ExportWorkspace
+            GetCallbackSecret ImportWorkspace ExportWorkspace
             CreateActivity GetActivity ListActivities UpdateActivity DeleteActivity
             CreateTaskChannel GetTaskChannel ListTaskChannels UpdateTaskChannel
             DeleteTaskChannel CreateTaskQueue GetTaskQueue ListTaskQueues

@@ -1,5 +1,6 @@
 """WorkspaceService: what routing is set up from."""
 
+import base64
 from typing import Any, TypeVar
 
 import grpc
@@ -88,6 +89,15 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
             expected_version=request.version,
         )
         return await self._answer(command, workspace_pb.DeleteWorkspaceResponse())
+
+    async def GetCallbackSecret(
+        self, request: workspace_pb.GetCallbackSecretRequest, context: Context
+    ) -> workspace_pb.GetCallbackSecretResponse:
+        answer = await self._port.submit(caller(), commands.Get(sid=request.sid))
+        account_sid = caller().account_sid
+        newest = self._port.callback_secrets(account_sid, answer.rows[0])[0]
+        text = base64.b64encode(newest).decode()
+        return workspace_pb.GetCallbackSecretResponse(secret=f"whsec_{text}")
 
     async def ImportWorkspace(
         self, request: document_pb.ImportWorkspaceRequest, context: Context

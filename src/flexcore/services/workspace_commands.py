@@ -56,6 +56,7 @@ def update_workspace(
         semantics=SEMANTICS_TEXT[request.semantics] or None,
         policies=_policies(request),
         prioritize_queue_order=TASK_ORDER_TEXT.get(request.prioritize_queue_order),
+        rotate_callback_secret=request.rotate_callback_secret,
         expected_version=request.version,
     )
 
@@ -173,6 +174,8 @@ def create_workflow(
             request.task_reservation_timeout.seconds
             or limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT
         ),
+        assignment_callback_url=request.assignment_callback_url,
+        fallback_assignment_callback_url=request.fallback_assignment_callback_url,
     )
 
 
@@ -187,6 +190,10 @@ def update_workflow(
         friendly_name=given(request, "friendly_name"),
         configuration=given(request, "configuration"),
         task_reservation_timeout_seconds=seconds or None,
+        assignment_callback_url=given(request, "assignment_callback_url"),
+        fallback_assignment_callback_url=given(
+            request, "fallback_assignment_callback_url"
+        ),
         re_evaluate_tasks=request.re_evaluate_tasks,
         expected_version=request.version,
     )

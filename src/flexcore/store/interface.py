@@ -15,25 +15,38 @@ from flexcore.domain.parts import Media
 from flexcore.domain.states import OutboxState
 
 
-class OutboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One message on its way to one address; machinery, no event.
+class Callback(msgspec.Struct, frozen=True, gc=False):
+    """The question whether a reservation is to be accepted, and whom to ask next.
 
-    Entries of one `pair` leave in order of `sequence`, one at a time. `asks` counts how
-    often the carrier could not say what became of the last attempt.
+    `urls` are those that are left; `fallback` says that the first one did not help.
+    """
+
+    reservation_sid: str
+    urls: tuple[str, ...]
+    fallback: bool = False
+
+
+class OutboxEntry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One message on its way to one address, or a `callback`; machinery, no event.
+
+    Entries of one `pair` leave in order of `sequence`, one at a time; a callback is the
+    only one of its pair. `asks` counts how often the carrier could not say what became of
+    the last attempt.
     """
 
     sid: str
     pair: str
     sequence: int
     state: OutboxState
-    sender_sid: str
-    receipt_sid: str
-    to: str
-    sent_from: str
-    body: str
-    media: tuple[Media, ...]
     create_time: int
     due: int
+    sender_sid: str = ""
+    receipt_sid: str = ""
+    to: str = ""
+    sent_from: str = ""
+    body: str = ""
+    media: tuple[Media, ...] = ()
+    callback: Callback | None = None
     attempt_time: int = 0
     attempts: int = 0
     asks: int = 0

@@ -5,39 +5,44 @@ an entry is comes back through `put` once that command is durable. Entries of on
 addresses leave one at a time, in order; the one at the head is
 
 - ready: `AttemptSend` is durable before the socket opens, then the carrier is asked, then
-  `ReportSend` says what became of it;
+  `ReportSend` says what became of it (sending.py);
 - attempting, though nobody here attempts it (the process that did is gone): unknown;
 - unknown: found at the carrier, proven absent (or harmless to repeat), or still unknown.
+
+An assignment callback (routing/calls.py) is harmless to repeat: `AttemptCallback` comes
+first whatever its state is.
 
 When each of these is due, and when an entry is given up, is the engine's decision.
 """
 
 import asyncio
 from bisect import insort
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock, Handle
-from flexcore.domain.errors import FlexcoreError, Kind, NotFound
+from flexcore.domain.errors import FlexcoreError, Kind
 from flexcore.domain.states import OutboxState
-from flexcore.engine.commands import Answer, AttemptSend, Command, ReportSend
-from flexcore.engine.port import (
-    CarrierAccount,
-    OutboundMessage,
-    Outcome,
-    SendOutcome,
-    Transport,
+from flexcore.engine.commands import (
+    Answer,
+    AttemptCallback,
+    AttemptSend,
+    Command,
+    ReportCallback,
+    ReportSend,
 )
+from flexcore.engine.messaging.sending import Sending
+from flexcore.engine.routing.calls import Calls
 from flexcore.store.interface import OutboxEntry
 
 _LOG = structlog.get_logger(__name__)
 
 Submit = Callable[[str, Command], Awaitable[Answer]]
-FindAccount = Callable[[str, str], CarrierAccount]
+Step = AttemptSend | ReportSend | AttemptCallback | ReportCallback
 
 #: refusals of a step that say it is no longer to be taken; others say not now
 _SETTLED = frozenset({Kind.NOT_FOUND, Kind.FAILED_PRECONDITION})
@@ -58,9 +63,10 @@ class _Pair:
 
 
 @dataclass(eq=False, slots=True)
-class _Account:
-    """Pairs of one account that are due and wait for a free place."""
+class _Line:
+    """Pairs of one account, and one URL, that are due and wait for a free place."""
 
+    in_flight_max: int
     in_flight: int = 0
     waiting: deque[_Pair] = field(default_factory=deque)
 
@@ -75,19 +81,18 @@ class Outbox:
     def __init__(
         self,
         submit: Submit,
-        carrier_account: FindAccount,
-        transports: Mapping[str, Transport],
+        sending: Sending,
+        calls: Calls,
         clock: Clock,
         alarm: Alarm,
     ) -> None:
         self._submit = submit
-        self._carrier_account = carrier_account
-        self._transports = transports
+        self._sending = sending
+        self._calls = calls
         self._clock = clock
         self._alarm = alarm
         self._pairs: dict[tuple[str, str], _Pair] = {}
-        self._accounts: dict[str, _Account] = {}
-        self._claims: OrderedDict[tuple[str, str], deque[str]] = OrderedDict()
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -99,8 +104,7 @@ class Outbox:
             if pair is None:
                 pair = self._pairs[key] = _Pair(account_sid, entry.pair)
             _replace(pair, entry)
-            if entry.state is OutboxState.DONE and entry.channel_message_sid:
-                self._claim(key, entry.channel_message_sid)
+            self._sending.note(account_sid, entry)
             self._wake(pair)
 
     async def close(self) -> None:
@@ -136,41 +140,44 @@ class Outbox:
         if due > self._clock.now():
             pair.handle = self._alarm.call_at(due, lambda: self._wake(pair))
             return
-        account = self._accounts.setdefault(pair.account_sid, _Account())
-        account.waiting.append(pair)
+        key = (pair.account_sid, _url(pair.entries[0]))
+        line = self._lines.get(key)
+        if line is None:
+            most = limits.CALLBACKS_IN_FLIGHT if key[1] else limits.SENDS_IN_FLIGHT
+            line = self._lines[key] = _Line(most)
+        line.waiting.append(pair)
         pair.queued = True
-        self._fill(pair.account_sid, account)
+        self._fill(key, line)
 
-    def _fill(self, account_sid: str, account: _Account) -> None:
-        while account.waiting and account.in_flight < limits.SENDS_IN_FLIGHT:
-            pair = account.waiting.popleft()
+    def _fill(self, key: tuple[str, str], line: _Line) -> None:
+        while line.waiting and line.in_flight < line.in_flight_max:
+            pair = line.waiting.popleft()
             pair.queued = False
             if pair.entries and _due(pair) <= self._clock.now() and not self._closing:
-                self._begin(pair, account)
+                self._begin(pair, key, line)
             else:
                 self._wake(pair)
-        if not account.in_flight and not account.waiting:
-            self._accounts.pop(account_sid, None)
+        if not line.in_flight and not line.waiting and self._lines.get(key) is line:
+            del self._lines[key]
 
-    def _begin(self, pair: _Pair, account: _Account) -> None:
+    def _begin(self, pair: _Pair, key: tuple[str, str], line: _Line) -> None:
         entry = pair.entries[0]
-        account.in_flight += 1
+        line.in_flight += 1
         pair.task = asyncio.create_task(self._move(pair, entry))
         self._tasks.add(pair.task)
-        pair.task.add_done_callback(
-            lambda task: self._finish(pair, account, entry, task)
-        )
+        pair.task.add_done_callback(lambda task: self._finish(pair, key, entry, task))
 
     def _finish(
         self,
         pair: _Pair,
-        account: _Account,
+        key: tuple[str, str],
         entry: OutboxEntry,
         task: asyncio.Task[None],
     ) -> None:
         self._tasks.discard(task)
         pair.task = None
-        account.in_flight -= 1
+        line = self._lines[key]
+        line.in_flight -= 1
         failed = not task.cancelled() and task.exception() is not None
         if failed:
             _LOG.error("outbox step failed", sid=entry.sid, exc_info=task.exception())
@@ -178,83 +185,52 @@ class Outbox:
             # Nothing came of it: without a pause this would be a loop at full speed.
             pair.held_until = self._clock.now() + limits.OUTBOX_WAIT
         self._wake(pair)
-        if pair.account_sid in self._accounts:
-            self._fill(pair.account_sid, account)
+        self._fill(key, line)
 
     # --- what --------------------------------------------------------------------------
 
     async def _move(self, pair: _Pair, entry: OutboxEntry) -> None:
         """Take the one step that the state of an entry asks for."""
+        if entry.callback is not None:
+            await self._call(pair, entry)
+            return
         if entry.state is OutboxState.READY:
             attempt = AttemptSend(sid=entry.sid)
-            if not await self._step(pair, attempt) or not _holds(pair, entry):
+            if await self._step(pair, attempt) is None or not _holds(pair, entry):
                 return
-        outcome = await self._outcome(pair, entry)
-        report = ReportSend(
-            sid=entry.sid,
-            outcome=outcome.outcome.value,
-            channel_message_sid=outcome.channel_message_sid,
-            error_code=outcome.error_code,
-            text=outcome.text,
-            retry_after=outcome.retry_after,
+        # The newest state knows when it was attempted.
+        newest = next((e for e in pair.entries if e.sid == entry.sid), entry)
+        time = newest.attempt_time
+        await self._report(
+            pair, await self._sending.send(pair.account_sid, entry, time)
         )
-        # A report that is lost makes an unknown send out of a known one.
-        while not await self._step(pair, report):
+
+    async def _call(self, pair: _Pair, entry: OutboxEntry) -> None:
+        attempted = await self._step(pair, AttemptCallback(sid=entry.sid))
+        if attempted is None or not attempted.rows:
+            return
+        report = await self._calls.call(pair.account_sid, entry, attempted)
+        await self._report(pair, report)
+
+    async def _report(self, pair: _Pair, report: ReportSend | ReportCallback) -> None:
+        """Say what came of it; lost, a known outcome would become an unknown one."""
+        while await self._step(pair, report) is None:
             await self._pause()
 
-    async def _outcome(self, pair: _Pair, entry: OutboxEntry) -> SendOutcome:
-        if entry.state is OutboxState.ATTEMPTING:
-            text = "the process that was sending it ended"
-            return SendOutcome(Outcome.UNKNOWN, text=text)
-        try:
-            account, transport = self._route(pair, entry)
-        except NotFound as error:
-            return SendOutcome(Outcome.REFUSED, text=error.text)
-        message = self._message(pair, entry)
-        if entry.state is OutboxState.READY:
-            return await transport.send(account, message)
-        if account.deduplicates:
-            text = "the carrier takes a repeated reference once"
-            return SendOutcome(Outcome.RETRY, text=text)
-        claimed = frozenset(self._claims.get((pair.account_sid, pair.name), ()))
-        return await transport.find(account, message, claimed)
-
-    def _route(
-        self, pair: _Pair, entry: OutboxEntry
-    ) -> tuple[CarrierAccount, Transport]:
-        account = self._carrier_account(pair.account_sid, entry.sender_sid)
-        transport = self._transports.get(account.provider)
-        if transport is None:
-            raise NotFound("provider", account.provider)
-        return account, transport
-
-    def _message(self, pair: _Pair, entry: OutboxEntry) -> OutboundMessage:
-        """Build the message from the newest state, which knows when it was attempted."""
-        newest = next((e for e in pair.entries if e.sid == entry.sid), entry)
-        return OutboundMessage(
-            reference=entry.sid,
-            receipt_sid=entry.receipt_sid,
-            to=entry.to,
-            sent_from=entry.sent_from,
-            body=entry.body,
-            media=entry.media,
-            attempt_time=newest.attempt_time,
-        )
-
-    async def _step(self, pair: _Pair, command: AttemptSend | ReportSend) -> bool:
-        """Submit a command; False if the engine cannot take it now.
+    async def _step(self, pair: _Pair, command: Step) -> Answer | None:
+        """Submit a command; None if the engine cannot take it now.
 
         A refusal because the entry is no longer what it was settles it: it is dropped
         here, and comes back through `put` if something is still to be done.
         """
         try:
-            await self._submit(pair.account_sid, command)
+            return await self._submit(pair.account_sid, command)
         except FlexcoreError as error:
             _LOG.warning("outbox step refused", sid=command.sid, text=error.text)
             if error.kind not in _SETTLED:
-                return False
+                return None
             pair.entries = [e for e in pair.entries if e.sid != command.sid]
-        return True
+        return Answer(0)
 
     async def _pause(self) -> None:
         over = asyncio.Event()
@@ -265,19 +241,17 @@ class Outbox:
         finally:
             handle.cancel()
 
-    def _claim(self, key: tuple[str, str], channel_message_sid: str) -> None:
-        claims = self._claims.setdefault(key, deque(maxlen=limits.CLAIMED_SIDS))
-        claims.append(channel_message_sid)
-        self._claims.move_to_end(key)
-        if len(self._claims) > limits.CLAIMED_PAIRS:
-            self._claims.popitem(last=False)
-
 
 def _replace(pair: _Pair, entry: OutboxEntry) -> None:
     """Put the new state of an entry where the old one was; O(entries of the pair)."""
     pair.entries = [e for e in pair.entries if e.sid != entry.sid]
     if entry.state not in (OutboxState.DONE, OutboxState.DEAD):
         insort(pair.entries, entry, key=lambda e: e.sequence)
+
+
+def _url(entry: OutboxEntry) -> str:
+    """Return whom a callback asks; nothing for a message."""
+    return entry.callback.urls[0] if entry.callback is not None else ""
 
 
 def _due(pair: _Pair) -> int:

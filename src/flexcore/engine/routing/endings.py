@@ -56,6 +56,7 @@ def end_task(decision: Decision, task: Task, cause: str, reason: str) -> Task:
         step_deadline=0,
         skip_pending=False,
         refusals=(),
+        hold_time=0,
         purge_time=_purge_time(decision, task),
     )
     for reservation in open_reservations(decision.state, task.sid):
@@ -144,6 +145,7 @@ def remove(decision: Decision, task: Task, event: str) -> Task:
         step_deadline=0,
         skip_pending=False,
         refusals=(),
+        hold_time=0,
         limit_time=0,
         purge_time=decision.now,
     )

@@ -40,7 +40,8 @@ def explain(state: State, task: Task) -> Looking:
     for number, placed in enumerate(outlook.way(state, task)):
         found.append((yield from _look(state, placed, sids, current=number == 0)))
     time, text = outlook.next_of(state, task, ())
-    return Explanation(task, _summary(found[0]), time, text, tuple(found))
+    summary = _held_back(state, task) or _summary(found[0])
+    return Explanation(task, summary, time, text, tuple(found))
 
 
 def moved(before: Task, after: Task | None) -> bool:
@@ -51,6 +52,7 @@ def moved(before: Task, after: Task | None) -> bool:
 def _place(task: Task) -> tuple[object, ...]:
     return (
         task.status,
+        task.hold_time,
         task.workflow_revision_sid,
         task.route,
         task.step_filter,
@@ -179,6 +181,19 @@ def _summary(step: StepExplanation) -> str:
     if step.candidates or not step.failures:
         return count
     return f"{count}: {_reasons(step)}{_nearest(step)}"
+
+
+def _held_back(state: State, task: Task) -> str:
+    """Say why a task is not offered to anybody for now; nothing if it is."""
+    if not task.hold_time:
+        return ""
+    count = task.callback_failures
+    offers = "its last offer" if count == 1 else f"each of its last {count} offers"
+    rows = state.where(Reservation, "task_sid", task.sid)
+    found = [problem for row in rows for problem in row.callback_problems]
+    last = max(found, key=lambda problem: problem.time).text if found else ""
+    text = f"held back: the assignment callback of {offers} came to nothing"
+    return f"{text}; last: {last}" if last else text
 
 
 def _reasons(step: StepExplanation) -> str:

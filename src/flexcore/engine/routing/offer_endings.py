@@ -1,4 +1,4 @@
-"""How offers end without acceptance: rejected, timed out, rescinded.
+"""How offers end without acceptance: rejected, timed out, rescinded, canceled.
 
 When the last offer of a task has ended the task waits again, or goes on where it would
 have gone meanwhile.

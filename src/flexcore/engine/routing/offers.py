@@ -13,7 +13,7 @@ from flexcore.domain.parts import Choice
 from flexcore.domain.states import ReservationStatus, TaskStatus, next_state
 from flexcore.engine.decision import Decision
 from flexcore.engine.messaging import invites
-from flexcore.engine.routing import clocks, steps
+from flexcore.engine.routing import callbacks, clocks, steps
 from flexcore.engine.routing.desk import Offer
 from flexcore.engine.routing.membership import attributes_of
 from flexcore.engine.setup.policies import policies_of
@@ -87,10 +87,12 @@ def make(
         )
         invites.follow(decision, task, "offer")
     clocks.offered(decision, worker.sid, task.task_channel_sid)
-    return decision.create(
+    reservation = decision.create(
         reservation_of(decision, task, worker, candidates, choice),
         "reservation.created",
     )
+    callbacks.ask(decision, reservation)
+    return reservation
 
 
 def reservation_of(

@@ -134,11 +134,13 @@ def next_of(state: State, task: Task, held: tuple[Reservation, ...]) -> tuple[in
 
 
 def _next_of_waiting(state: State, task: Task) -> tuple[int, str]:
-    """Return the first of three deadlines; of equals, the one that is acted upon."""
+    """Return the first of its deadlines; of equals, the one that is acted upon."""
     dues = [(task.deadline, "its timeout is up and it is canceled")]
     if task.step_deadline:
         _, text = _following(state, task, task.step_deadline)
         dues.append((task.step_deadline, text))
+    if task.hold_time:
+        dues.append((task.hold_time, "it may be offered again"))
     retry = refusals.retry_time(task)
     if retry:
         dues.append(

@@ -88,6 +88,8 @@ def _assigned(
         skip_pending=False,
         refusals=(),
         limit_time=decision.now + seconds * limits.SECOND if seconds else 0,
+        callback_failures=0,
+        hold_time=0,
     )
     missed_offers.answered(decision, reservation.worker_sid)
     if cause == "claim":

@@ -291,6 +291,8 @@ def expire_task(decision: Decision, task: Task) -> None:
 
 
 def _pass_time(decision: Decision, task: Task) -> None:
+    if 0 < task.hold_time <= decision.now:
+        task = decision.change(task, "task.hold-expired", hold_time=0)
     counting = refusals.still_counting(task, decision.now)
     if counting != task.refusals:
         task = decision.change(task, "task.refusal-expired", refusals=counting)

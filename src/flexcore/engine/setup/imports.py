@@ -29,14 +29,18 @@ _KINDS: tuple[tuple[type[Row], int, str], ...] = (
 )
 
 
-def import_workspace(decision: Decision, command: ImportWorkspace) -> Rows:
+def import_workspace(
+    decision: Decision, command: ImportWorkspace, *, allow_loopback: bool
+) -> Rows:
     """Create all that a document holds, or nothing of it.
 
     Lists show it in the order of the document. Answers the workspace, and the new task
     queues and workflows, about which there may be something to say.
     """
     place = _place(decision, command.workspace_sid)
-    document = read_document(command.document, decision.ids.sid, place)
+    document = read_document(
+        command.document, decision.ids.sid, place, allow_loopback=allow_loopback
+    )
     _refuse_sids(decision, document)
     _refuse_names(decision, document)
     _refuse_counts(decision, document)
@@ -51,23 +55,12 @@ def import_workspace(decision: Decision, command: ImportWorkspace) -> Rows:
     queues = [
         decision.create(row, "task-queue.created") for row in document.task_queues
     ]
-    workflows = [_add_workflow(decision, row) for row in document.workflows]
+    workflows = [add_workflow(decision, row) for row in document.workflows]
     for worker in document.workers:
         _add_worker(decision, worker)
         for room in document.rooms[worker.sid]:
             decision.create(room)
     return workspace, *queues, *workflows
-
-
-def _add_workflow(decision: Decision, row: Workflow) -> Workflow:
-    return add_workflow(
-        decision,
-        row.workspace_sid,
-        row.friendly_name,
-        row.configuration,
-        row.task_reservation_timeout_seconds,
-        sid=row.sid,
-    )
 
 
 def _add_worker(decision: Decision, row: Worker) -> None:

@@ -4,6 +4,8 @@ A configuration never changes: another one is another revision, and a task keeps
 entered until it is moved. The walk itself is steps.py.
 """
 
+from collections.abc import Mapping
+
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument, ResourceExhausted
 from flexcore.domain.model import (
@@ -17,6 +19,7 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.plans import WorkflowPlan
 from flexcore.domain.states import ChannelStatus
+from flexcore.domain.urls import check_url
 from flexcore.domain.workflows import may_name, parse_workflow
 from flexcore.engine.commands import CreateWorkflow, DeleteWorkflow, UpdateWorkflow
 from flexcore.engine.decision import Decision
@@ -34,8 +37,12 @@ from flexcore.engine.setup.workspaces import (
     resolve_workspace,
 )
 
+_URLS = ("assignment_callback_url", "fallback_assignment_callback_url")
 
-def create_workflow(decision: Decision, command: CreateWorkflow) -> Rows:
+
+def create_workflow(
+    decision: Decision, command: CreateWorkflow, *, allow_loopback: bool
+) -> Rows:
     """Create a workflow; every queue it names must exist in the workspace."""
     workspace = resolve_workspace(decision, command.workspace_sid)
     name = required(command.friendly_name, "friendly_name")
@@ -43,17 +50,32 @@ def create_workflow(decision: Decision, command: CreateWorkflow) -> Rows:
     refuse_taken(workflows, name)
     refuse_full(len(workflows), limits.WORKFLOWS_MAX, "workflows")
     _check_configuration(decision, workspace.sid, command.configuration)
-    workflow = add_workflow(
-        decision,
-        workspace.sid,
-        name,
-        command.configuration,
-        _timeout(command.task_reservation_timeout_seconds),
-    )
-    return (workflow, workspace)
+    seconds = _timeout(command.task_reservation_timeout_seconds)
+    workflow = Workflow(
+        sid=decision.ids.sid("WW"),
+        workspace_sid=workspace.sid,
+        friendly_name=name,
+        configuration=command.configuration,
+        task_reservation_timeout_seconds=seconds,
+    ).evolve(**_urls(command, allow_loopback=allow_loopback))
+    return (add_workflow(decision, workflow), workspace)
 
 
-def update_workflow(decision: Decision, command: UpdateWorkflow) -> Rows:
+def _urls(
+    command: CreateWorkflow | UpdateWorkflow, *, allow_loopback: bool
+) -> Mapping[str, str]:
+    """Return the callback URLs that are given, checked; an empty one is none."""
+    given = {field: getattr(command, field) for field in _URLS}
+    return {
+        field: check_url(text, field, allow_loopback=allow_loopback)
+        for field, text in given.items()
+        if text is not None
+    }
+
+
+def update_workflow(
+    decision: Decision, command: UpdateWorkflow, *, allow_loopback: bool
+) -> Rows:
     """Change a workflow; tasks keep their revision unless they are to be moved."""
     workflow = decision.get(command.sid, Workflow)
     decision.expect(workflow, command.expected_version)
@@ -66,6 +88,7 @@ def update_workflow(decision: Decision, command: UpdateWorkflow) -> Rows:
     if command.task_reservation_timeout_seconds is not None:
         seconds = _timeout(command.task_reservation_timeout_seconds)
         after = after.evolve(task_reservation_timeout_seconds=seconds)
+    after = after.evolve(**_urls(command, allow_loopback=allow_loopback))
     text = command.configuration
     if text is not None and text != workflow.configuration:
         _check_configuration(decision, workflow.workspace_sid, text)

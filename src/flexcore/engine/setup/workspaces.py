@@ -125,39 +125,25 @@ def _add_first_queue(decision: Decision, workspace: Workspace) -> Rows:
         ),
         "task-queue.created",
     )
-    workflow = add_workflow(
-        decision,
-        workspace.sid,
-        "default",
-        json.dumps({"task_routing": {"default_filter": {"queue": queue.sid}}}),
-        limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT,
-    )
-    return (queue, workflow)
-
-
-def add_workflow(
-    decision: Decision,
-    workspace_sid: str,
-    friendly_name: str,
-    configuration: str,
-    task_reservation_timeout_seconds: int,
-    *,
-    sid: str = "",
-) -> Workflow:
-    """Add a workflow with its first revision; the configuration is checked already."""
+    routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
     workflow = Workflow(
-        sid=sid or decision.ids.sid("WW"),
-        workspace_sid=workspace_sid,
-        friendly_name=friendly_name,
-        configuration=configuration,
-        task_reservation_timeout_seconds=task_reservation_timeout_seconds,
+        sid=decision.ids.sid("WW"),
+        workspace_sid=workspace.sid,
+        friendly_name="default",
+        configuration=json.dumps(routing),
+        task_reservation_timeout_seconds=limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT,
     )
+    return (queue, add_workflow(decision, workflow))
+
+
+def add_workflow(decision: Decision, workflow: Workflow) -> Workflow:
+    """Add a workflow with its first revision; what it says is checked already."""
     revision = WorkflowRevision(
         sid=decision.ids.sid("WV"),
-        workspace_sid=workspace_sid,
+        workspace_sid=workflow.workspace_sid,
         workflow_sid=workflow.sid,
         number=1,
-        configuration=configuration,
+        configuration=workflow.configuration,
     )
     workflow = decision.create(
         workflow.evolve(revision_sid=revision.sid), "workflow.created"
@@ -187,6 +173,8 @@ def update_workspace(decision: Decision, command: UpdateWorkspace) -> Rows:
         after = after.evolve(policies=check_overrides(command.policies))
     if command.prioritize_queue_order is not None:
         after = after.evolve(prioritize_queue_order=command.prioritize_queue_order)
+    if command.rotate_callback_secret:
+        after = after.evolve(callback_secret=workspace.callback_secret + 1)
     return (decision.replace(workspace, after, "workspace.updated"),)
 
 
