@@ -30,8 +30,8 @@ class Recording(Subject):
         self.log: list[ChangeSet] = []
         super().__init__(seed)
 
-    def _follow(self, decided: Decided) -> None:
-        super()._follow(decided)
+    def _tell(self, decided: Decided) -> None:
+        super()._tell(decided)
         if decided.commit is not None and decided.commit.change_set is not None:
             body = encode_change_set(decided.commit.change_set)
             self.log.append(decode_change_set(body))
