@@ -206,7 +206,7 @@ class Steps(World):
             self.decided["link", "gone"] += 1
             self.take_link(task, place + 1)
             return
-        self.decided["link", link.kind + " at once" * link.ignore_capacity] += 1
+        self.decided["link", link.kind + " at once" * bool(link.ignore_capacity)] += 1
         row.route, row.step = place, (ROUTE, 0)
         row.skip_pending = False
         getattr(self, f"_to_{link.kind}")(task, link)

@@ -68,6 +68,14 @@ class Tasks(Setup):
             self.need("wait", waits or not link.wait)
             self.need("at once", link.kind == "worker" or not link.ignore_capacity)
 
+    def _spelled_out(self, link: Link) -> Link:
+        """Settle whether a link ignores capacity, once and for all."""
+        if link.ignore_capacity is not None:
+            return link
+        ignores = link.kind == "worker" and not link.wait
+        ignores = ignores and self.ask("direct_ignore_capacity")
+        return replace(link, ignore_capacity=ignores)
+
     def _workflow(self, workflow: int, *, routed: bool) -> int:
         """Return the workflow named, or the only one; a routed task may have none."""
         if workflow >= 0:
@@ -134,7 +142,7 @@ class Tasks(Setup):
             start=start,
             sequence=sequence,
         )
-        row.routes = [Link(**fields) for fields in routes]
+        row.routes = [self._spelled_out(Link(**fields)) for fields in routes]
         self.tasks.append(row)
         self.emit("task.created", number)
         if routes:

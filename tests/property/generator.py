@@ -104,8 +104,8 @@ class Generator(SetupActors):
             "kind": kind,
             "number": self.alive(getattr(model, kind + "s")),
         }
-        if kind == "worker" and self.chance(0.5):
-            link["ignore_capacity"] = True
+        if kind == "worker" and self.chance(0.6):
+            link["ignore_capacity"] = self.pick((True, True, None, False))
         elif kind != "workflow" and self.chance(0.6):
             link["wait"] = self.pick((3, 10))
         return link

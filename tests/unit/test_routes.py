@@ -70,3 +70,22 @@ def test_what_means_nothing_at_a_link_is_refused(
     with pytest.raises(InvalidArgument) as caught:
         floor.add_task(routes=(Route(sid, wait, at_once),))
     assert f"routing_targets[0].{field}" in str(caught.value)
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_link_that_does_not_say_ignores_capacity_as_the_policy_says(
+    ignored: bool,
+) -> None:
+    floor = Floor("strict", direct_ignore_capacity=ignored)
+    for name in "AB":
+        floor.hire(name, "Offline")
+    links = (Route(floor.sid("A")), Route(floor.sid("B"), 10), Route(floor.sid("Q")))
+    floor.add_task(routes=links)
+
+    # A wait says that it waits; a queue has no capacity to ignore.
+    assert [link.ignore_capacity for link in floor.task().routes] == [
+        ignored,
+        False,
+        False,
+    ]
+    assert floor.status() == ("reserved" if ignored else "pending")

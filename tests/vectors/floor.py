@@ -279,7 +279,9 @@ class Floor:
             ),
         )
 
-    def add_direct_task(self, worker: str, *, ignore_capacity: bool = True) -> None:
+    def add_direct_task(
+        self, worker: str, *, ignore_capacity: bool | None = None
+    ) -> None:
         """Create a task `T` that only one worker may have."""
         self.add_task(routes=(Route(self._sids[worker], 0, ignore_capacity),))
 

@@ -143,6 +143,15 @@ POLICIES: Mapping[str, Policy] = {
         "capacity, then longest idle; `round_robin`, the next one in order of "
         "creation",
     ),
+    "direct_ignore_capacity": Policy(
+        False,
+        True,
+        (),
+        None,
+        False,
+        "whether a routing target that is a worker ignores capacity, and activity, "
+        "where it says nothing of it and no wait",
+    ),
     "wrap_limit_seconds": Policy(
         3600,
         0,
@@ -201,6 +210,7 @@ class Policies(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     type_mismatch: Literal["negate", "false"]
     missing_array: Literal["empty", "false"]
     worker_order: str
+    direct_ignore_capacity: bool
     wrap_limit_seconds: int
     auto_complete: bool
     assigned_limit_seconds: int

@@ -6,6 +6,8 @@ or in that queue, for as long as the link says. A workflow is the last link: fro
 the task is like any other.
 """
 
+import msgspec
+
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.model import Row, Task, TaskQueue, Worker, Workflow
@@ -37,6 +39,27 @@ def check_routes(
         if kind is Workflow and number + 1 < len(routes):
             raise InvalidArgument(field, "a workflow can only be the last link")
         _check_link(f"{FIELD}[{number}]", kind, link)
+
+
+def spelled_out(
+    state: State, workspace_sid: str, routes: tuple[Route, ...]
+) -> tuple[Route, ...]:
+    """Return a chain in which every link says whether it ignores capacity.
+
+    It is asked once: a policy that changes later does not change what a task is about.
+    """
+    default = policies_of(state, workspace_sid).direct_ignore_capacity
+    return tuple(
+        link
+        if link.ignore_capacity is not None
+        else msgspec.structs.replace(
+            link,
+            ignore_capacity=default
+            and link.sid.startswith("WK")
+            and not link.wait_seconds,
+        )
+        for link in routes
+    )
 
 
 def _check_link(field: str, kind: type[Row], link: Route) -> None:

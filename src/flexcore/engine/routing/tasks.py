@@ -53,7 +53,7 @@ def create_task(decision: Decision, command: CreateTask) -> Rows:
         priority=command.priority,
         timeout_seconds=command.timeout_seconds,
         virtual_start_time=_checked_start(decision, command.virtual_start_time),
-        routes=command.routes,
+        routes=routes.spelled_out(decision.state, workspace.sid, command.routes),
     )
     return (task,)
 
