@@ -324,6 +324,34 @@ async def test_a_queue_has_policies_of_its_own(serving: Serving) -> None:
     assert refused.fields.keys() == {"policies.retention_seconds"}
 
 
+async def test_an_activity_that_an_expression_names_stays(serving: Serving) -> None:
+    workspace = serving.client.workspace
+    made = (await workspace.CreateActivity(friendly_name="Coaching")).activity
+    queue = (
+        await workspace.CreateTaskQueue(
+            friendly_name="a", target_workers=f"last_activity != '{made.sid}'"
+        )
+    ).task_queue
+    document = json.loads(configuration(queue.sid))
+    default = {"queue": queue.sid, "skip_if": f"workers.{made.sid} > 0"}
+    document["task_routing"]["default_filter"] = default
+    # Escaped, as some encoders write it.
+    text = json.dumps(document).replace(made.sid, "\\u0057" + made.sid[1:])
+    workflow = (
+        await workspace.CreateWorkflow(friendly_name="a", configuration=text)
+    ).workflow
+
+    refused = await refusal(workspace.DeleteActivity(sid=made.sid))
+    assert in_use(refused, made.sid, queue.sid, workflow.revision_sid)
+    await workspace.UpdateTaskQueue(sid=queue.sid, target_workers="1==1")
+    refused = await refusal(workspace.DeleteActivity(sid=made.sid))
+    assert in_use(refused, made.sid, workflow.revision_sid)
+    await workspace.UpdateWorkflow(
+        sid=workflow.sid, configuration=configuration(queue.sid)
+    )
+    assert (await workspace.DeleteActivity(sid=made.sid)).activity == made
+
+
 async def test_a_queue_is_deleted_when_nothing_leads_there(serving: Serving) -> None:
     client = serving.client
     queue = (await client.workspace.CreateTaskQueue(friendly_name="a")).task_queue

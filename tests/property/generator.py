@@ -25,6 +25,7 @@ class Generator(SetupActors):
             else LIMITS["ASSIGNMENTS_MAX"],
             "RE_EVALUATE_TASKS": self.rng.randint(1, 2),
             "REMOVED_AT_ONCE": self.rng.randint(1, 2),
+            "SENT_ON_MAX": self.rng.randint(1, 2),
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
             "REFUSALS_MAX": self.rng.randint(1, 3),
             "TOLD_AT_ONCE": self.rng.randint(1, 3),

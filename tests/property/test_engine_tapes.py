@@ -45,6 +45,7 @@ BRANCHES = (
     "came back",
     "oldest refusal forgotten",
     "removed in steps",
+    "sent on",
     "passing steps one by one",
 )
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")

@@ -82,6 +82,9 @@ REMOVED_AT_ONCE = 50
 REFUSALS_MAX = 100
 #: offers of one task at once
 RESERVED_WORKERS_MAX = 50
+#: tasks that the end of the worker they wait for may send on along their routing targets
+#: (overflow: the worker is not deleted, RESOURCE_IN_USE)
+SENT_ON_MAX = 50
 #: steps that are over and one decision takes a task past (overflow: the next one goes
 #: on, before anything else is decided)
 STEPS_AT_ONCE = 100

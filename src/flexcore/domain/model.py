@@ -198,6 +198,9 @@ class WorkerChannel(Row, frozen=True, gc=False, kw_only=True, tag="worker_channe
 # --- routing work ----------------------------------------------------------------------
 
 
+_UNTAKEN = (TaskStatus.PENDING, TaskStatus.RESERVED)
+
+
 class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     """Work that waits for a worker.
 
@@ -262,6 +265,15 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
     def open_workflow_sid(self) -> str:
         """The workflow it is in, as long as it is open."""
         return self.workflow_sid if self.status in OPEN_TASK else ""
+
+    @property
+    def open_route_sids(self) -> tuple[str, ...]:
+        """What its routing targets may lead to yet, and the worker it waits for."""
+        if not self.routes or self.status not in _UNTAKEN:
+            return ()
+        here = (self.task_queue_sid, self.workflow_sid)
+        left = (link.sid for link in self.routes[max(self.route, 0) :])
+        return tuple(dict.fromkeys(sid for sid in left if sid not in here))
 
     @property
     def open_channel_sid(self) -> str:

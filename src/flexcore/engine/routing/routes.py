@@ -12,6 +12,7 @@ from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.model import Row, Task, TaskQueue, Worker, Workflow
 from flexcore.domain.parts import Choice, Route
+from flexcore.domain.states import TaskStatus
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import offers, refusals, steps
 from flexcore.engine.routing.endings import end_task
@@ -92,6 +93,22 @@ def asked_worker(state: State, task: Task) -> str | None:
     if task.step_filter == steps.ROUTED and link is not None:
         return link.sid if link.sid.startswith("WK") else None
     return steps.known_worker(state, task)
+
+
+def waiting_for(state: State, worker: Worker) -> list[Task]:
+    """Return the tasks whose route waits for a worker, the oldest first."""
+    tasks = state.each(Task, "open_route_sids", worker.sid)
+    here = [
+        task
+        for task in tasks
+        if task.status is TaskStatus.PENDING and _link_sid(task) == worker.sid
+    ]
+    return sorted(here, key=lambda task: task.sequence)
+
+
+def _link_sid(task: Task) -> str:
+    link = current(task)
+    return link.sid if link is not None else ""
 
 
 def begin(decision: Decision, task: Task) -> Task:

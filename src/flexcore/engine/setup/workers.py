@@ -21,7 +21,7 @@ from flexcore.engine.commands import (
     UpdateWorkerChannel,
 )
 from flexcore.engine.decision import Decision
-from flexcore.engine.routing import missed_offers, offer_endings
+from flexcore.engine.routing import missed_offers, offer_endings, routes
 from flexcore.engine.setup.activities import move_to, resolve_activity
 from flexcore.engine.setup.rooms import add_room
 from flexcore.engine.setup.workspaces import (
@@ -77,13 +77,21 @@ def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:
 
 
 def delete_worker(decision: Decision, command: DeleteWorker) -> Rows:
-    """Delete a worker who holds nothing, with the worker's channels."""
+    """Delete a worker who holds nothing, with the worker's channels.
+
+    A task that waits for nobody else goes on to its next routing target at once.
+    """
     worker = decision.get(command.sid, Worker)
     decision.expect(worker, command.expected_version)
-    refuse_used(decision, worker, [(Reservation, "open_worker_sid", worker.sid)])
+    waiting = routes.waiting_for(decision.state, worker)
+    crowd = waiting if len(waiting) > limits.SENT_ON_MAX else []
+    held = [(Reservation, "open_worker_sid", worker.sid)]
+    refuse_used(decision, worker, held, *crowd)
     for channel in decision.state.where(WorkerChannel, "worker_sid", worker.sid):
         decision.delete(channel)
     decision.delete(worker, "worker.deleted")
+    for task in waiting:
+        routes.go_on(decision, task)
     return (worker,)
 
 
