@@ -161,7 +161,7 @@ class Tasks(Setup):
         channel: str | None = None,
         start: int | None = None,
     ) -> None:
-        """Change an open task; one that waits and differs enters its workflow anew."""
+        """Change an open task; one nobody has and that differs enters its workflow anew."""
         row = self.find(self.tasks, task)
         self.hold("status", row.status not in FINISHED)
         self.need("priority", priority is None or 0 <= priority < 2**31)
@@ -172,19 +172,25 @@ class Tasks(Setup):
         after = attributes or row.attributes
         if patch is not None:
             after = json.dumps(patched(json.loads(after), patch))
-        waits = row.status == "pending" and row.step[0] != ROUTE
+        waits = row.status in ("pending", "reserved") and row.step[0] != ROUTE
         anew = waits and before != (json.loads(after), channel or row.channel)
         if anew:
             fits = self.top(replace(row, attributes=after)) is not None
             self.need("attributes", fits)
         row.attributes, row.channel = after, channel or row.channel
-        row.priority = row.priority if priority is None else priority
+        ranked = waits and self.target(row).get("priority") is not None
+        if priority is not None and (anew or not ranked):
+            row.priority = priority
+        self.decided["branch", "ranked by its step"] += priority is not None and ranked
         if start is not None:
             row.start = start or row.created
         self.emit("task.updated", task)
-        if anew:
+        if anew and row.status == "pending":
             self.decided["branch", "entered anew"] += 1
             self.begin(task)
+        elif anew:
+            self.decided["branch", "entered anew later"] += 1
+            row.step = (ANEW, row.step[1])
 
     # Ending
 

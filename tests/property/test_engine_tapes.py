@@ -28,6 +28,8 @@ BRANCHES = (
     "several",
     "entered too late",
     "entered anew",
+    "entered anew later",
+    "ranked by its step",
     "re-evaluated",
     "re-evaluated later",
     "skipped",
