@@ -100,6 +100,7 @@ TASK: Table = {
         "cancel": _T.CANCELED,
         "expire": _T.CANCELED,
         "exhaust": _T.CANCELED,
+        "unmatched": _T.CANCELED,
         "skip": _T.CANCELED,
         "overrun": _T.CANCELED,
         "unplaceable": _T.CANCELED,
@@ -257,6 +258,11 @@ CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
         "exhaust": Consequence(
             ("workflow.exhausted", "workflow.timeout", "task.canceled"),
             "the last step timed out and nothing else is configured to follow",
+        ),
+        "unmatched": Consequence(
+            ("workflow.exhausted", "task.canceled"),
+            "no filter of the workflow it was to enter anew took it, and nothing else is"
+            " configured to follow",
         ),
         "skip": Consequence(
             ("workflow.skipped", "task.canceled"), "the last step was skipped"

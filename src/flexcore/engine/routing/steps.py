@@ -193,7 +193,7 @@ def reenter(decision: Decision, task: Task) -> Task:
     """Route a waiting task anew from the top; its age stays what it is."""
     step = first_step(plan_of(decision.state, task), task)
     if step is None:
-        return exhaust(decision, task, Step(DOCUMENT, 0, Target("")))
+        return exhaust(decision, task, Step(DOCUMENT, 0, Target("")), "unmatched")
     decision.emit("workflow.entered", task)
     return enter_step(decision, task, step, task.create_time)
 
@@ -232,15 +232,20 @@ def skip_step(decision: Decision, task: Task) -> Task:
     return enter_step(decision, task, step, task.step_deadline or task.step_start)
 
 
-def exhaust(decision: Decision, task: Task, last: Step) -> Task:
-    """Do what the workflow or the policy says about a task that is through with it."""
+def exhaust(decision: Decision, task: Task, last: Step, cause: str = "exhaust") -> Task:
+    """Do what the workflow or the policy says about a task that is through with it.
+
+    By the cause `unmatched` it did not get into it, so nothing has timed out.
+    """
     decision.emit("workflow.exhausted", task)
     plan = plan_of(decision.state, task)
     policy = policies_of(decision.state, task.workspace_sid).on_exhausted
     step = after_exhaustion(plan, last, task_values(task), policy)
+    if step is None and cause == "unmatched":
+        return end_task(decision, task, cause, "No filter matched")
     if step is None:
         decision.emit("workflow.timeout", task)
-        return end_task(decision, task, "exhaust", "Workflow timed out")
+        return end_task(decision, task, cause, "Workflow timed out")
     return enter_step(decision, task, step, decision.now)
 
 
