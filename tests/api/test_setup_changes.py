@@ -638,3 +638,17 @@ async def test_what_was_deleted_stays_deleted_after_a_restart(
     assert (await refusal(workspace.GetWorker(sid=worker.sid))).code == "NOT_FOUND"
     assert (await refusal(workspace.GetActivity(sid=activity.sid))).code == "NOT_FOUND"
     assert len((await workspace.ListActivities()).activities) == 3
+
+
+async def test_the_event_of_a_capacity_says_what_it_was(serving: Serving) -> None:
+    workspace = serving.client.workspace
+    worker = (await workspace.CreateWorker(friendly_name="ann")).worker
+    room = {"worker_sid": worker.sid, "task_channel": "default"}
+    for capacity in (0, 3):
+        await workspace.UpdateWorkerChannel(**room, configured_capacity=capacity)
+
+    found = await serving.client.event.ListEvents(types=["worker.capacity.update"])
+    told = [event for each in found.change_sets for event in each.events]
+    # Zero is a capacity, not the absence of one.
+    assert all(event.HasField("previous_capacity") for event in told)
+    assert sorted(event.previous_capacity for event in told) == [0, 1]

@@ -135,6 +135,9 @@ EXTERNAL_PARTICIPANTS_MAX = 50
 #: invites of an interaction whose tasks are open: one decision must be able to end them
 OPEN_INVITES_MAX = 10
 
+#: characters of an attribute that an event repeats (overflow: cut off)
+EVENT_VALUE_CHARS = 256
+
 # One decision (overflow: RESOURCE_EXHAUSTED, nothing changed)
 CHANGE_SET_EVENTS = 4_000
 CHANGE_SET_BYTES = 1024 * 1024

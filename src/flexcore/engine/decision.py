@@ -175,10 +175,12 @@ class Decision:
         """Return a touched row as it is now, or as it was last."""
         return self.deleted.get(sid) or self.state.rows[sid]
 
-    def emit(self, event: str, row: Row) -> None:
+    def emit(self, event: str, row: Row, reason: str = "", value: str = "") -> None:
         """Record a fact about a row as it is now."""
         place, since = self._place(event, row)
-        self._events.append(Event(event, row.sid, row.version, place, since))
+        self._events.append(
+            Event(event, row.sid, row.version, place, since, reason, value)
+        )
 
     def _place(self, event: str, row: Row) -> tuple[str, int]:
         """Return what the rows of a change set may not tell of an event."""

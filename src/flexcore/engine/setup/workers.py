@@ -180,9 +180,9 @@ def update_worker_channel(decision: Decision, command: UpdateWorkerChannel) -> R
                 "configured_capacity",
                 f"must be 0 to {limits.CAPACITY_MAX}, is {capacity}",
             )
-        channel = decision.change(
-            channel, "worker.capacity.update", configured_capacity=capacity
-        )
+        before = channel.configured_capacity
+        channel = decision.change(channel, configured_capacity=capacity)
+        decision.emit("worker.capacity.update", channel, value=str(before))
     available = command.available
     if available is not None and available != channel.available:
         channel = decision.change(
