@@ -342,10 +342,10 @@ async def test_an_activity_that_an_expression_names_stays(serving: Serving) -> N
     ).workflow
 
     refused = await refusal(workspace.DeleteActivity(sid=made.sid))
-    assert in_use(refused, made.sid, queue.sid, workflow.revision_sid)
+    assert in_use(refused, made.sid, queue.sid, workflow.sid)
     await workspace.UpdateTaskQueue(sid=queue.sid, target_workers="1==1")
     refused = await refusal(workspace.DeleteActivity(sid=made.sid))
-    assert in_use(refused, made.sid, workflow.revision_sid)
+    assert in_use(refused, made.sid, workflow.sid)
     await workspace.UpdateWorkflow(
         sid=workflow.sid, configuration=configuration(queue.sid)
     )
@@ -362,13 +362,13 @@ async def test_a_queue_is_deleted_when_nothing_leads_there(serving: Serving) -> 
     task = (await client.routing.CreateTask(workflow_sid=first.sid)).task
 
     refused = await refusal(client.workspace.DeleteTaskQueue(sid=queue.sid))
-    assert in_use(refused, queue.sid, task.sid, first.revision_sid)
+    assert in_use(refused, queue.sid, task.sid, first.sid)
     await client.workspace.UpdateWorkflow(
         sid=first.sid, configuration=configuration(await everyone(serving))
     )
     # The task is in the older revision, which names the queue still.
     refused = await refusal(client.workspace.DeleteTaskQueue(sid=queue.sid))
-    assert in_use(refused, queue.sid, task.sid, first.revision_sid)
+    assert in_use(refused, queue.sid, task.sid, first.sid)
     await client.routing.CancelTask(sid=task.sid)
     assert (await client.workspace.DeleteTaskQueue(sid=queue.sid)).task_queue == queue
     kept = (await client.routing.GetTask(sid=task.sid)).task
@@ -401,7 +401,7 @@ async def test_a_workflow_names_queues_in_many_places(
     made = await workspace.CreateWorkflow(friendly_name="a", configuration=text)
 
     refused = await refusal(workspace.DeleteTaskQueue(sid=queue.sid))
-    assert in_use(refused, queue.sid, made.workflow.revision_sid)
+    assert in_use(refused, queue.sid, made.workflow.sid)
 
 
 async def test_a_configuration_is_a_revision_that_never_changes(

@@ -9,7 +9,7 @@ from flexcore.engine.commands import (
     UpdateActivity,
 )
 from flexcore.engine.decision import Decision
-from flexcore.engine.setup.workflows import live_revisions, names_activity
+from flexcore.engine.setup.workflows import leading_to, names_activity
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -74,16 +74,12 @@ def delete_activity(decision: Decision, command: DeleteActivity) -> Rows:
 
 
 def _naming(decision: Decision, activity: Activity) -> list[Row]:
-    """Return the queues and live revisions with an expression that names an activity."""
+    """Return the queues and workflows with an expression that names an activity."""
     workspace_sid, sid = activity.workspace_sid, activity.sid
     queues = decision.state.where(TaskQueue, "workspace_sid", workspace_sid)
     return [
         *(row for row in queues if sid in row.target_workers),
-        *(
-            row
-            for row in live_revisions(decision, workspace_sid)
-            if names_activity(row.configuration, sid)
-        ),
+        *leading_to(decision, workspace_sid, lambda text: names_activity(text, sid)),
     ]
 
 

@@ -12,7 +12,7 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.setup.policies import dialect_of, policies_of
-from flexcore.engine.setup.workflows import live_revisions, names_queue
+from flexcore.engine.setup.workflows import leading_to, names_queue
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -81,10 +81,8 @@ def delete_task_queue(decision: Decision, command: DeleteTaskQueue) -> Rows:
             (Task, "open_queue_sid", queue.sid),
             (Task, "open_route_sids", queue.sid),
         ],
-        *(
-            row
-            for row in live_revisions(decision, queue.workspace_sid)
-            if names_queue(row.configuration, queue.sid)
+        *leading_to(
+            decision, queue.workspace_sid, lambda text: names_queue(text, queue.sid)
         ),
     )
     decision.delete(queue, "task-queue.deleted")

@@ -4,6 +4,8 @@ A configuration never changes: another one is another revision, and a task keeps
 entered until it is moved. The walk itself is steps.py.
 """
 
+from collections.abc import Callable
+
 from flexcore.domain import limits
 from flexcore.domain.attributes import canonical
 from flexcore.domain.errors import InvalidArgument, ResourceExhausted
@@ -141,15 +143,23 @@ def _open_interactions(decision: Decision, workflow: Workflow) -> list[Interacti
     ]
 
 
-def live_revisions(decision: Decision, workspace_sid: str) -> list[WorkflowRevision]:
-    """Return the revisions a task is in or may enter."""
+def leading_to(
+    decision: Decision, workspace_sid: str, names: Callable[[str], bool]
+) -> list[Workflow]:
+    """Return the workflows with a configuration that names something.
+
+    The one that is current, or an earlier one that open tasks are in still.
+    """
     state = decision.state
     return [
-        revision
+        workflow
         for workflow in state.where(Workflow, "workspace_sid", workspace_sid)
-        for revision in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
-        if revision.sid == workflow.revision_sid
-        or state.count(Task, "open_revision_sid", revision.sid)
+        if any(
+            names(revision.configuration)
+            for revision in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
+            if revision.sid == workflow.revision_sid
+            or state.count(Task, "open_revision_sid", revision.sid)
+        )
     ]
 
 
