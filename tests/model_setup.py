@@ -296,3 +296,4 @@ class Setup(Offers):
             row.capacity[channel] = capacity
         if available is not None:
             row.closed = row.closed - {channel} if available else row.closed | {channel}
+        self.stir(worker)

@@ -503,7 +503,7 @@ def test_links_to_what_was_deleted_are_passed(floor: Floor) -> None:
     floor.add_queue("shut", "")
     floor.add_task(routes=(Route(floor.sid("shut"), 5), Route(floor.sid("gone"), 5)))
     assert explained(floor).next_text == "it waits for gone"
-    floor.fire("gone")
+    floor.dismiss("gone")
 
     found = explained(floor)
 

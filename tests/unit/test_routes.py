@@ -95,7 +95,7 @@ def test_a_link_that_does_not_say_ignores_capacity_as_the_policy_says(
 def test_a_task_goes_on_at_once_when_the_worker_it_waits_for_is_deleted() -> None:
     floor = routed(("A", False), ("B", True))
 
-    floor.fire("A")
+    floor.dismiss("A")
 
     assert floor.offers() == ["B pending"]
 
@@ -103,7 +103,7 @@ def test_a_task_goes_on_at_once_when_the_worker_it_waits_for_is_deleted() -> Non
 def test_a_task_ends_at_once_when_the_last_worker_it_waits_for_is_deleted() -> None:
     floor = routed(("A", False))
 
-    floor.fire("A")
+    floor.dismiss("A")
 
     assert floor.status() == "canceled: RoutingTarget not available"
     assert floor.events("reservation.failed") == ["reservation.failed"]
@@ -117,11 +117,11 @@ def test_a_worker_is_not_deleted_while_too_many_tasks_wait_for_them(
     floor.add_task("other", routes=(Route(floor.sid("A")),))
 
     with pytest.raises(FailedPrecondition) as caught:
-        floor.fire("A")
+        floor.dismiss("A")
     assert caught.value.reason is Reason.RESOURCE_IN_USE
     assert caught.value.metadata["count"] == "2"
     floor.cancel("other")
-    floor.fire("A")
+    floor.dismiss("A")
 
 
 @pytest.mark.parametrize("kind", ["queue", "workflow"])

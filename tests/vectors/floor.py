@@ -145,10 +145,6 @@ class Floor:
     def update_queue(self, name: str, **changes: Any) -> None:
         self.do(c.UpdateTaskQueue(sid=self._sids[name], **changes))
 
-    def fire(self, name: str) -> None:
-        """Delete a worker."""
-        self.do(c.DeleteWorker(sid=self._sids[name]))
-
     def delete_workflow(self, name: str) -> None:
         self.do(c.DeleteWorkflow(sid=self._sids[name]))
 

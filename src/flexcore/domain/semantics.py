@@ -100,7 +100,9 @@ POLICIES: Mapping[str, Policy] = {
         None,
         True,
         "what a missed offer does to its worker: nothing; `soft_away`, to the "
-        "timeout activity until the worker next does something; `away_after`, to "
+        "timeout activity until the worker accepts, rejects, claims, wraps up or "
+        "completes something, or is changed by UpdateWorker or UpdateWorkerChannel "
+        "(a message is no such sign); `away_after`, to "
         "the timeout activity after missed_offer_limit in a row; `offline`, to "
         "the timeout activity at once",
     ),

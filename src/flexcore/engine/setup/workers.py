@@ -188,6 +188,7 @@ def update_worker_channel(decision: Decision, command: UpdateWorkerChannel) -> R
         channel = decision.change(
             channel, "worker.channel.availability.update", available=available
         )
+    missed_offers.seen(decision, channel.worker_sid)
     return (channel,)
 
 
