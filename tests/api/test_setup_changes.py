@@ -515,6 +515,27 @@ async def test_what_is_rarely_meant_is_said_when_it_is_saved(serving: Serving) -
 # --- workers ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("channels", [5, limits.TASK_CHANNELS_MAX])
+async def test_as_many_workers_as_a_batch_may_have_get_all_their_channels(
+    serving: Serving, channels: int
+) -> None:
+    workspace = serving.client.workspace
+    first = (await workspace.CreateWorker(friendly_name="first")).worker
+    there = len((await workspace.ListTaskChannels()).task_channels)
+    for number in range(channels - there):
+        await workspace.CreateTaskChannel(unique_name=f"c{number}")
+
+    made = await workspace.BatchCreateWorkers(
+        workers=[{"friendly_name": f"w{n}"} for n in range(limits.BATCH_MAX)]
+    )
+
+    names = [worker.friendly_name for worker in made.workers]
+    assert names == [f"w{n}" for n in range(limits.BATCH_MAX)]
+    for worker in (first, made.workers[0], made.workers[-1]):
+        found = await workspace.ListWorkerChannels(worker_sid=worker.sid)
+        assert len(found.worker_channels) == channels
+
+
 async def test_workers_are_created_in_order_all_or_none(serving: Serving) -> None:
     workspace = serving.client.workspace
     made = await workspace.BatchCreateWorkers(

@@ -36,12 +36,6 @@ from flexcore.store.interface import (
 
 R = TypeVar("R", bound=Row)
 
-#: what one decision may do: events, resources, bytes
-_AT_MOST = (
-    (limits.CHANGE_SET_EVENTS, "cause {} events"),
-    (limits.CHANGE_SET_RESOURCES, "change {} resources"),
-    (limits.CHANGE_SET_BYTES, "write {} bytes"),
-)
 #: where a row is and since when, by the fields that say so
 _PLACES: dict[type[Row], tuple[str, str]] = {
     Task: ("task_queue_sid", "queue_entered_time"),
@@ -260,8 +254,11 @@ class Decision:
 
     def check_limits(self) -> None:
         """Raise ResourceExhausted when one decision changes too much at once."""
-        counts = (len(self._events), len(self.touched), self._size())
-        for count, (most, what) in zip(counts, _AT_MOST, strict=True):
+        for count, most, what in (
+            (len(self._events), limits.CHANGE_SET_EVENTS, "cause {} events"),
+            (len(self.touched), limits.CHANGE_SET_RESOURCES, "change {} resources"),
+            (self._size(), limits.CHANGE_SET_BYTES, "write {} bytes"),
+        ):
             if count > most:
                 raise ResourceExhausted(
                     f"one call may {what.format(most)}, this one would {what.format(count)}"

@@ -23,7 +23,7 @@ from flexcore.engine.commands import (
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import missed_offers, offer_endings, routes
 from flexcore.engine.setup.activities import move_to, resolve_activity
-from flexcore.engine.setup.rooms import add_room
+from flexcore.engine.setup.rooms import add_room, give_rooms
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -35,6 +35,13 @@ from flexcore.engine.setup.workspaces import (
 
 def create_worker(decision: Decision, command: CreateWorker) -> Rows:
     """Create a worker with room for one task on every channel."""
+    worker = _add(decision, command)
+    channels = decision.state.where(TaskChannel, "workspace_sid", worker.workspace_sid)
+    return (worker, *(add_room(decision, worker, row) for row in channels))
+
+
+def _add(decision: Decision, command: CreateWorker) -> Worker:
+    """Create a worker who has no room yet."""
     workspace = resolve_workspace(decision, command.workspace_sid)
     name = required(command.friendly_name, "friendly_name")
     attributes = check_attributes(command.attributes)
@@ -54,9 +61,7 @@ def create_worker(decision: Decision, command: CreateWorker) -> Rows:
         order=decision.next_sequence,
     )
     _refuse_name(decision, worker)
-    worker = decision.create(worker, "worker.created")
-    channels = decision.state.where(TaskChannel, "workspace_sid", workspace.sid)
-    return (worker, *(add_room(decision, worker, row) for row in channels))
+    return decision.create(worker, "worker.created")
 
 
 def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:
@@ -66,13 +71,13 @@ def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:
     created = []
     for number, one in enumerate(command.workers):
         try:
-            worker, *_ = create_worker(decision, one)
+            created.append(_add(decision, one))
         except InvalidArgument as error:
             raise error.below(f"workers[{number}]") from error
         except FlexcoreError as error:
             error.metadata["index"] = str(number)
             raise
-        created.append(worker)
+    give_rooms(decision, created)
     return tuple(created)
 
 
