@@ -19,6 +19,7 @@ LIMITS = {
     "ASSIGNMENTS_MAX": 1_000,
     "RE_EVALUATE_TASKS": 50,
     "REMOVED_AT_ONCE": 50,
+    "SENT_ON_MAX": 50,
     "STEPS_AT_ONCE": 100,
     "REFUSALS_MAX": 100,
 }
@@ -35,6 +36,7 @@ POLICIES: dict[str, tuple[Any, Any, bool]] = {
     "type_mismatch": ("negate", "false", False),
     "missing_array": ("empty", "false", False),
     "worker_order": ("longest_idle", "least_recently_offered", True),
+    "direct_ignore_capacity": (False, True, False),
     "wrap_limit_seconds": (3_600, 0, True),
     "auto_complete": (True, False, True),
     "assigned_limit_seconds": (0, 86_400, False),
@@ -55,6 +57,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
         "least_utilized",
         "round_robin",
     ),
+    "direct_ignore_capacity": (True, False),
     "auto_complete": (True, False),
 }
 NUMBERS = {
@@ -164,7 +167,8 @@ class Link:
     kind: str
     number: int
     wait: int = 0
-    ignore_capacity: bool = False
+    #: None when it does not say so; a task of the oracle asks when it is created
+    ignore_capacity: bool | None = None
 
 
 @dataclass

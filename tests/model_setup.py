@@ -9,6 +9,7 @@ from tests.model_rows import (
     HELD,
     NUMBERS,
     POLICIES,
+    ROUTE,
     WORDS,
     ModelQueue,
     ModelWorker,
@@ -60,6 +61,9 @@ class Setup(Offers):
         used = {workspace.default_activity, workspace.timeout_activity}
         for row in self.workers:
             used |= set() if row.gone else {row.activity, row.away_from}
+        for plan in self._live_plans():
+            skips = [target.get("skip_if") or "" for target in plan.targets()]
+            used |= {name} if "{" + name + "}" in " ".join(skips) else set()
         self.hold("activity", name not in used)
         del self.activities[name]
 
@@ -106,15 +110,29 @@ class Setup(Offers):
 
     def delete_queue(self, queue: int) -> None:
         row = self.find(self.queues, queue)
-        named: set[int] = set()
-        for workflow in self.workflows:
-            if not workflow.gone:
-                named |= workflow.revisions[-1].queues()
+        named = self._led_to("queue")
+        for plan in self._live_plans():
+            named |= plan.queues()
         for task in self._open_tasks():
             named |= {task.queue}
-            named |= self.plan(task).queues() if task.workflow >= 0 else set()
         self.hold("queue", queue not in named)
         row.gone = True
+
+    def _live_plans(self) -> list[Plan]:
+        """Return what tasks walk through now, or may enter."""
+        current = [row.revisions[-1] for row in self.workflows if not row.gone]
+        tasks = [row for row in self._open_tasks() if row.workflow >= 0]
+        return current + [self.plan(task) for task in tasks]
+
+    def _led_to(self, kind: str) -> set[int]:
+        """Return what links further on, of tasks nobody has taken, lead to."""
+        return {
+            link.number
+            for task in self._open_tasks()
+            if task.status in ("pending", "reserved")
+            for link in task.routes[task.route + 1 :]
+            if link.kind == kind
+        }
 
     def _open_tasks(self) -> list[Any]:
         return [
@@ -172,6 +190,7 @@ class Setup(Offers):
         row = self.find(self.workflows, workflow)
         for task in self._open_tasks():
             self.hold("workflow", task.workflow != workflow)
+        self.hold("workflow", workflow not in self._led_to("workflow"))
         row.gone, row.re_evaluate = True, 0
 
     def outdated(self, workflow: int) -> list[int]:
@@ -255,8 +274,19 @@ class Setup(Offers):
             if other.worker == worker and other.status in HELD and not other.gone
         ]
         self.hold("worker", not held)
+        waiting = [
+            number
+            for number, task in enumerate(self.tasks)
+            if task.status == "pending" and not task.gone and task.step[0] == ROUTE
+            if (task.routes[task.route].kind, task.routes[task.route].number)
+            == ("worker", worker)
+        ]
+        self.hold("worker", len(waiting) <= self.limits["SENT_ON_MAX"])
         row.gone = True
         self.emit("worker.deleted", worker)
+        for number in waiting:
+            self.decided["branch", "sent on"] += 1
+            self.take_link(number, self.tasks[number].route + 1)
 
     def update_channel(
         self,
@@ -272,3 +302,4 @@ class Setup(Offers):
             row.capacity[channel] = capacity
         if available is not None:
             row.closed = row.closed - {channel} if available else row.closed | {channel}
+        self.stir(worker)

@@ -139,7 +139,7 @@ class Steps(World):
                 return
         self.decided["branch", "passing steps one by one"] += 1
 
-    def exhaust(self, task: int, number: int) -> None:
+    def exhaust(self, task: int, number: int, *, matched: bool = True) -> None:
         """Do what filter, document or policy say about the end of a workflow."""
         row = self.tasks[task]
         self.emit("workflow.exhausted", task)
@@ -158,6 +158,8 @@ class Steps(World):
         self.decided["branch", f"exhausted, {action if step else 'cancel'}"] += 1
         if step:
             self.enter(task, step, self._queue_of(row, step), self.now)
+        elif not matched:
+            self.cancel(task, "unmatched", "No filter matched")
         else:
             self.emit("workflow.timeout", task)
             self.cancel(task, "exhaust", "Workflow timed out")
@@ -206,7 +208,7 @@ class Steps(World):
             self.decided["link", "gone"] += 1
             self.take_link(task, place + 1)
             return
-        self.decided["link", link.kind + " at once" * link.ignore_capacity] += 1
+        self.decided["link", link.kind + " at once" * bool(link.ignore_capacity)] += 1
         row.route, row.step = place, (ROUTE, 0)
         row.skip_pending = False
         getattr(self, f"_to_{link.kind}")(task, link)
@@ -241,7 +243,7 @@ class Steps(World):
         if self.top(self.tasks[task]):
             self.begin(task)
         else:
-            self.exhaust(task, DEFAULT)
+            self.exhaust(task, DEFAULT, matched=False)
 
     # Ending
 

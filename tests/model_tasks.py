@@ -68,6 +68,14 @@ class Tasks(Setup):
             self.need("wait", waits or not link.wait)
             self.need("at once", link.kind == "worker" or not link.ignore_capacity)
 
+    def _spelled_out(self, link: Link) -> Link:
+        """Settle whether a link ignores capacity, once and for all."""
+        if link.ignore_capacity is not None:
+            return link
+        ignores = link.kind == "worker" and not link.wait
+        ignores = ignores and self.ask("direct_ignore_capacity")
+        return replace(link, ignore_capacity=ignores)
+
     def _workflow(self, workflow: int, *, routed: bool) -> int:
         """Return the workflow named, or the only one; a routed task may have none."""
         if workflow >= 0:
@@ -134,7 +142,7 @@ class Tasks(Setup):
             start=start,
             sequence=sequence,
         )
-        row.routes = [Link(**fields) for fields in routes]
+        row.routes = [self._spelled_out(Link(**fields)) for fields in routes]
         self.tasks.append(row)
         self.emit("task.created", number)
         if routes:
@@ -153,7 +161,7 @@ class Tasks(Setup):
         channel: str | None = None,
         start: int | None = None,
     ) -> None:
-        """Change an open task; one that waits and differs enters its workflow anew."""
+        """Change an open task; one nobody has and that differs enters its workflow anew."""
         row = self.find(self.tasks, task)
         self.hold("status", row.status not in FINISHED)
         self.need("priority", priority is None or 0 <= priority < 2**31)
@@ -164,19 +172,25 @@ class Tasks(Setup):
         after = attributes or row.attributes
         if patch is not None:
             after = json.dumps(patched(json.loads(after), patch))
-        waits = row.status == "pending" and row.step[0] != ROUTE
+        waits = row.status in ("pending", "reserved") and row.step[0] != ROUTE
         anew = waits and before != (json.loads(after), channel or row.channel)
         if anew:
             fits = self.top(replace(row, attributes=after)) is not None
             self.need("attributes", fits)
         row.attributes, row.channel = after, channel or row.channel
-        row.priority = row.priority if priority is None else priority
+        ranked = waits and self.target(row).get("priority") is not None
+        if priority is not None and (anew or not ranked):
+            row.priority = priority
+        self.decided["branch", "ranked by its step"] += priority is not None and ranked
         if start is not None:
             row.start = start or row.created
         self.emit("task.updated", task)
-        if anew:
+        if anew and row.status == "pending":
             self.decided["branch", "entered anew"] += 1
             self.begin(task)
+        elif anew:
+            self.decided["branch", "entered anew later"] += 1
+            row.step = (ANEW, row.step[1])
 
     # Ending
 

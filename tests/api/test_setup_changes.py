@@ -324,6 +324,34 @@ async def test_a_queue_has_policies_of_its_own(serving: Serving) -> None:
     assert refused.fields.keys() == {"policies.retention_seconds"}
 
 
+async def test_an_activity_that_an_expression_names_stays(serving: Serving) -> None:
+    workspace = serving.client.workspace
+    made = (await workspace.CreateActivity(friendly_name="Coaching")).activity
+    queue = (
+        await workspace.CreateTaskQueue(
+            friendly_name="a", target_workers=f"last_activity != '{made.sid}'"
+        )
+    ).task_queue
+    document = json.loads(configuration(queue.sid))
+    default = {"queue": queue.sid, "skip_if": f"workers.{made.sid} > 0"}
+    document["task_routing"]["default_filter"] = default
+    # Escaped, as some encoders write it.
+    text = json.dumps(document).replace(made.sid, "\\u0057" + made.sid[1:])
+    workflow = (
+        await workspace.CreateWorkflow(friendly_name="a", configuration=text)
+    ).workflow
+
+    refused = await refusal(workspace.DeleteActivity(sid=made.sid))
+    assert in_use(refused, made.sid, queue.sid, workflow.sid)
+    await workspace.UpdateTaskQueue(sid=queue.sid, target_workers="1==1")
+    refused = await refusal(workspace.DeleteActivity(sid=made.sid))
+    assert in_use(refused, made.sid, workflow.sid)
+    await workspace.UpdateWorkflow(
+        sid=workflow.sid, configuration=configuration(queue.sid)
+    )
+    assert (await workspace.DeleteActivity(sid=made.sid)).activity == made
+
+
 async def test_a_queue_is_deleted_when_nothing_leads_there(serving: Serving) -> None:
     client = serving.client
     queue = (await client.workspace.CreateTaskQueue(friendly_name="a")).task_queue
@@ -334,13 +362,13 @@ async def test_a_queue_is_deleted_when_nothing_leads_there(serving: Serving) -> 
     task = (await client.routing.CreateTask(workflow_sid=first.sid)).task
 
     refused = await refusal(client.workspace.DeleteTaskQueue(sid=queue.sid))
-    assert in_use(refused, queue.sid, task.sid, first.revision_sid)
+    assert in_use(refused, queue.sid, task.sid, first.sid)
     await client.workspace.UpdateWorkflow(
         sid=first.sid, configuration=configuration(await everyone(serving))
     )
     # The task is in the older revision, which names the queue still.
     refused = await refusal(client.workspace.DeleteTaskQueue(sid=queue.sid))
-    assert in_use(refused, queue.sid, task.sid, first.revision_sid)
+    assert in_use(refused, queue.sid, task.sid, first.sid)
     await client.routing.CancelTask(sid=task.sid)
     assert (await client.workspace.DeleteTaskQueue(sid=queue.sid)).task_queue == queue
     kept = (await client.routing.GetTask(sid=task.sid)).task
@@ -373,7 +401,7 @@ async def test_a_workflow_names_queues_in_many_places(
     made = await workspace.CreateWorkflow(friendly_name="a", configuration=text)
 
     refused = await refusal(workspace.DeleteTaskQueue(sid=queue.sid))
-    assert in_use(refused, queue.sid, made.workflow.revision_sid)
+    assert in_use(refused, queue.sid, made.workflow.sid)
 
 
 async def test_a_configuration_is_a_revision_that_never_changes(
@@ -485,6 +513,27 @@ async def test_what_is_rarely_meant_is_said_when_it_is_saved(serving: Serving) -
 
 
 # --- workers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [5, limits.TASK_CHANNELS_MAX])
+async def test_as_many_workers_as_a_batch_may_have_get_all_their_channels(
+    serving: Serving, channels: int
+) -> None:
+    workspace = serving.client.workspace
+    first = (await workspace.CreateWorker(friendly_name="first")).worker
+    there = len((await workspace.ListTaskChannels()).task_channels)
+    for number in range(channels - there):
+        await workspace.CreateTaskChannel(unique_name=f"c{number}")
+
+    made = await workspace.BatchCreateWorkers(
+        workers=[{"friendly_name": f"w{n}"} for n in range(limits.BATCH_MAX)]
+    )
+
+    names = [worker.friendly_name for worker in made.workers]
+    assert names == [f"w{n}" for n in range(limits.BATCH_MAX)]
+    for worker in (first, made.workers[0], made.workers[-1]):
+        found = await workspace.ListWorkerChannels(worker_sid=worker.sid)
+        assert len(found.worker_channels) == channels
 
 
 async def test_workers_are_created_in_order_all_or_none(serving: Serving) -> None:
@@ -610,3 +659,17 @@ async def test_what_was_deleted_stays_deleted_after_a_restart(
     assert (await refusal(workspace.GetWorker(sid=worker.sid))).code == "NOT_FOUND"
     assert (await refusal(workspace.GetActivity(sid=activity.sid))).code == "NOT_FOUND"
     assert len((await workspace.ListActivities()).activities) == 3
+
+
+async def test_the_event_of_a_capacity_says_what_it_was(serving: Serving) -> None:
+    workspace = serving.client.workspace
+    worker = (await workspace.CreateWorker(friendly_name="ann")).worker
+    room = {"worker_sid": worker.sid, "task_channel": "default"}
+    for capacity in (0, 3):
+        await workspace.UpdateWorkerChannel(**room, configured_capacity=capacity)
+
+    found = await serving.client.event.ListEvents(types=["worker.capacity.update"])
+    told = [event for each in found.change_sets for event in each.events]
+    # Zero is a capacity, not the absence of one.
+    assert all(event.HasField("previous_capacity") for event in told)
+    assert sorted(event.previous_capacity for event in told) == [0, 1]

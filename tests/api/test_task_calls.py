@@ -226,7 +226,9 @@ async def test_a_task_goes_along_its_targets(serving: Serving) -> None:
     first = await make_worker(serving, "ann", activity="Offline")
     second = await make_worker(serving, "ben")
     targets = [
-        pb.RoutingTarget(sid=first.sid, wait=Duration(seconds=10)),
+        pb.RoutingTarget(
+            sid=first.sid, wait=Duration(seconds=10), ignore_capacity=False
+        ),
         pb.RoutingTarget(sid=second.sid, ignore_capacity=True),
     ]
     task = (await routing.CreateTask(routing_targets=targets)).task

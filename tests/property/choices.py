@@ -82,6 +82,7 @@ POLICIES: dict[str, tuple[Any, ...]] = {
         "least_utilized",
         "round_robin",
     ),
+    "direct_ignore_capacity": (True, False),
     "wrap_limit_seconds": (0, 5, 20),
     "auto_complete": (True, False),
     "assigned_limit_seconds": (0, 10, 40),

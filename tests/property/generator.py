@@ -25,6 +25,7 @@ class Generator(SetupActors):
             else LIMITS["ASSIGNMENTS_MAX"],
             "RE_EVALUATE_TASKS": self.rng.randint(1, 2),
             "REMOVED_AT_ONCE": self.rng.randint(1, 2),
+            "SENT_ON_MAX": self.rng.randint(1, 2),
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
             "REFUSALS_MAX": self.rng.randint(1, 3),
             "TOLD_AT_ONCE": self.rng.randint(1, 3),
@@ -104,8 +105,8 @@ class Generator(SetupActors):
             "kind": kind,
             "number": self.alive(getattr(model, kind + "s")),
         }
-        if kind == "worker" and self.chance(0.5):
-            link["ignore_capacity"] = True
+        if kind == "worker" and self.chance(0.6):
+            link["ignore_capacity"] = self.pick((True, True, None, False))
         elif kind != "workflow" and self.chance(0.6):
             link["wait"] = self.pick((3, 10))
         return link

@@ -268,7 +268,7 @@ class SetupActors:
             link.number
             for task in model.tasks
             if task.status in ("pending", "reserved")
-            for link in task.routes[task.route + 1 :]
+            for link in task.routes[max(task.route, 0) :]
             if link.kind == "worker" and not model.workers[link.number].gone
         ]
         worker = self.pick(named) if named and self.chance(0.8) else self.worker(model)

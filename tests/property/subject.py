@@ -339,7 +339,11 @@ class Subject:
         )
 
     def _route(
-        self, kind: str, number: int, wait: int = 0, ignore_capacity: bool = False
+        self,
+        kind: str,
+        number: int,
+        wait: int = 0,
+        ignore_capacity: bool | None = None,
     ) -> Route:
         return Route(self.sid(_PREFIX[kind], number), wait, ignore_capacity)
 

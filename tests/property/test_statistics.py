@@ -11,8 +11,9 @@ from flexcore.domain.errors import FlexcoreError
 from flexcore.domain.fold import fold, known_types
 from flexcore.domain.log import ChangeSet, decode_change_set, encode_change_set
 from flexcore.domain.model import Task
+from flexcore.domain.states import WAITING_TASK
 from flexcore.engine.decider import Decided
-from flexcore.engine.reporting.figures import WAITING, Figures
+from flexcore.engine.reporting.figures import Figures
 from tests.model import Model
 from tests.model_rows import Refused
 from tests.property.generator import Generator
@@ -136,6 +137,8 @@ def test_the_longest_waiting_task_is_the_oldest_that_nobody_has() -> None:
     for seed in range(TAPES, TAPES + 5):
         recording = history(seed)
         tasks = [row for row in recording.rows.values() if isinstance(row, Task)]
-        waiting = sorted((t.create_time, t.sid) for t in tasks if t.status in WAITING)
+        waiting = sorted(
+            (t.create_time, t.sid) for t in tasks if t.status in WAITING_TASK
+        )
         standings = recording.decider.figures.of(recording.workspace).values()
         assert sorted(e for one in standings for e in one.created) == waiting

@@ -67,6 +67,7 @@ POLICIES: dict[str, tuple[str | int | bool | None, ...]] = {
     "refusal_scope": (None, None, None, "step", "queue"),
     "refusal_limit": (None, None, 2),
     "refusal_seconds": (None, None, 5, 0),
+    "direct_ignore_capacity": (None, None, True),
     "wrap_limit_seconds": (None, 60, 120),
     "auto_complete": (None, None, False),
     "assigned_limit_seconds": (None, None, None, 1_200),

@@ -499,11 +499,11 @@ def test_routing_target_that_ends_or_asks_somebody_else(floor: Floor) -> None:
 
 
 def test_links_to_what_was_deleted_are_passed(floor: Floor) -> None:
-    floor.add_queue("gone")
+    floor.hire("gone", "Offline")
     floor.add_queue("shut", "")
     floor.add_task(routes=(Route(floor.sid("shut"), 5), Route(floor.sid("gone"), 5)))
-    assert explained(floor).next_text == "it goes on to queue gone"
-    floor.delete_queue("gone")
+    assert explained(floor).next_text == "it waits for gone"
+    floor.dismiss("gone")
 
     found = explained(floor)
 

@@ -89,13 +89,9 @@ async def test_offers_of_large_tasks_stay_within_the_bytes_of_a_change_set(
 
 
 async def test_change_of_too_many_resources_is_refused_and_changes_nothing(
-    running: Running,
+    running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("fax", "video"):
-        channel = c.CreateTaskChannel(
-            workspace_sid="", unique_name=name, friendly_name=name
-        )
-        await running.submit(channel)
+    monkeypatch.setattr(limits, "CHANGE_SET_RESOURCES", limits.BATCH_MAX - 1)
     account = running.engine.accounts()[running.principal.account_sid]
     before = account.state.sequence, len(account.state.rows)
     workers = tuple(
@@ -103,7 +99,7 @@ async def test_change_of_too_many_resources_is_refused_and_changes_nothing(
         for number in range(limits.BATCH_MAX)
     )
 
-    with pytest.raises(ResourceExhausted, match="may change 1000 resources"):
+    with pytest.raises(ResourceExhausted, match="may change 199 resources"):
         await running.submit(c.BatchCreateWorkers(workers=workers))
     assert (account.state.sequence, len(account.state.rows)) == before
 

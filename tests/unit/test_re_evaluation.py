@@ -75,3 +75,21 @@ def test_many_tasks_that_skip_a_step_pass_more_than_one_decision_may_tell_of() -
 
     assert {floor.step(name) for name in names} == {50}
     assert max(floor.lengths) <= limits.CHANGE_SET_EVENTS
+
+
+def test_a_task_moved_to_a_revision_that_does_not_take_it_has_not_timed_out() -> None:
+    floor = Floor("compat")
+    workflow = floor.lead(step("Q"))
+    floor.add_task()
+    text = floor.row(workflow, Workflow).configuration
+    configuration = text.replace("1==1", "vip == 1")
+    floor.do(
+        c.UpdateWorkflow(
+            sid=floor.sid(workflow), configuration=configuration, re_evaluate_tasks=True
+        )
+    )
+    floor.wait(1)
+
+    assert floor.status() == "canceled: No filter matched"
+    told = floor.events("workflow.timeout", "workflow.exhausted")
+    assert told == ["workflow.exhausted"]

@@ -55,3 +55,15 @@ def test_a_task_that_many_refuse_stays_small() -> None:
         )
 
     assert len(floor.task().refusals) == limits.REFUSALS_MAX
+
+
+def test_a_worker_softly_away_comes_back_when_their_channel_is_changed() -> None:
+    floor = Floor("strict", missed_offer="soft_away")
+    floor.staff("A")
+    floor.add_task()
+    floor.wait(120)
+    assert floor.activity("A") == "Offline"
+
+    floor.update_channel("A", "voice", configured_capacity=2)
+
+    assert floor.activity("A") == "Available"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flexcore.domain import limits
 from flexcore.domain.errors import FailedPrecondition, InvalidArgument, Reason
 from flexcore.domain.parts import Route
 from tests.vectors.floor import Floor, step
@@ -70,3 +71,77 @@ def test_what_means_nothing_at_a_link_is_refused(
     with pytest.raises(InvalidArgument) as caught:
         floor.add_task(routes=(Route(sid, wait, at_once),))
     assert f"routing_targets[0].{field}" in str(caught.value)
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_link_that_does_not_say_ignores_capacity_as_the_policy_says(
+    ignored: bool,
+) -> None:
+    floor = Floor("strict", direct_ignore_capacity=ignored)
+    for name in "AB":
+        floor.hire(name, "Offline")
+    links = (Route(floor.sid("A")), Route(floor.sid("B"), 10), Route(floor.sid("Q")))
+    floor.add_task(routes=links)
+
+    # A wait says that it waits; a queue has no capacity to ignore.
+    assert [link.ignore_capacity for link in floor.task().routes] == [
+        ignored,
+        False,
+        False,
+    ]
+    assert floor.status() == ("reserved" if ignored else "pending")
+
+
+def test_a_task_goes_on_at_once_when_the_worker_it_waits_for_is_deleted() -> None:
+    floor = routed(("A", False), ("B", True))
+
+    floor.dismiss("A")
+
+    assert floor.offers() == ["B pending"]
+
+
+def test_a_task_ends_at_once_when_the_last_worker_it_waits_for_is_deleted() -> None:
+    floor = routed(("A", False))
+
+    floor.dismiss("A")
+
+    assert floor.status() == "canceled: RoutingTarget not available"
+    assert floor.events("reservation.failed") == ["reservation.failed"]
+
+
+def test_a_worker_is_not_deleted_while_too_many_tasks_wait_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "SENT_ON_MAX", 1)
+    floor = routed(("A", False))
+    floor.add_task("other", routes=(Route(floor.sid("A")),))
+
+    with pytest.raises(FailedPrecondition) as caught:
+        floor.dismiss("A")
+    assert caught.value.reason is Reason.RESOURCE_IN_USE
+    assert caught.value.metadata["count"] == "2"
+    floor.cancel("other")
+    floor.dismiss("A")
+
+
+@pytest.mark.parametrize("kind", ["queue", "workflow"])
+def test_what_a_task_may_still_come_to_is_not_deleted(kind: str) -> None:
+    floor = Floor("strict")
+    floor.hire("A", "Offline")
+    floor.add_queue("later")
+    if kind == "workflow":
+        name = floor.lead(step("Q"))
+        floor.lead(step("Q"))
+        delete = floor.delete_workflow
+    else:
+        name, delete = "later", floor.delete_queue
+    links = (Route(floor.sid("A"), 10), Route(floor.sid(name)))
+    floor.add_task(routes=links)
+
+    with pytest.raises(FailedPrecondition) as caught:
+        delete(name)
+    assert caught.value.reason is Reason.RESOURCE_IN_USE
+    assert caught.value.metadata["sids"] == floor.task().sid
+
+    floor.cancel()
+    delete(name)

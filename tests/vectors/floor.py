@@ -145,6 +145,9 @@ class Floor:
     def update_queue(self, name: str, **changes: Any) -> None:
         self.do(c.UpdateTaskQueue(sid=self._sids[name], **changes))
 
+    def delete_workflow(self, name: str) -> None:
+        self.do(c.DeleteWorkflow(sid=self._sids[name]))
+
     def delete_queue(self, name: str) -> None:
         self.do(c.DeleteTaskQueue(sid=self._sids[name]))
 
@@ -279,7 +282,9 @@ class Floor:
             ),
         )
 
-    def add_direct_task(self, worker: str, *, ignore_capacity: bool = True) -> None:
+    def add_direct_task(
+        self, worker: str, *, ignore_capacity: bool | None = None
+    ) -> None:
         """Create a task `T` that only one worker may have."""
         self.add_task(routes=(Route(self._sids[worker], 0, ignore_capacity),))
 

@@ -13,7 +13,7 @@ def worker_is_asked_whatever_they_do(floor: Floor) -> Seen:
     return {"task": floor.status(), "offers": floor.offers()}
 
 
-def test_vector_45_a_direct_task_is_offered_to_a_worker_who_is_offline() -> None:
+def test_vector_45_a_direct_task_is_offered_to_whoever_is_offline_unless_told() -> None:
     assert compat(worker_is_asked_whatever_they_do) == {
         "task": "reserved",
         "offers": ["A pending"],

@@ -85,6 +85,9 @@ REMOVED_AT_ONCE = 50
 REFUSALS_MAX = 100
 #: offers of one task at once
 RESERVED_WORKERS_MAX = 50
+#: tasks that the end of the worker they wait for may send on along their routing targets
+#: (overflow: the worker is not deleted, RESOURCE_IN_USE)
+SENT_ON_MAX = 50
 #: steps that are over and one decision takes a task past (overflow: the next one goes
 #: on, before anything else is decided)
 STEPS_AT_ONCE = 100
@@ -137,6 +140,9 @@ PARTICIPANTS_MAX = 1_000
 EXTERNAL_PARTICIPANTS_MAX = 50
 #: invites of an interaction whose tasks are open: one decision must be able to end them
 OPEN_INVITES_MAX = 10
+
+#: characters of an attribute that an event repeats (overflow: cut off)
+EVENT_VALUE_CHARS = 256
 
 # One decision (overflow: RESOURCE_EXHAUSTED, nothing changed)
 CHANGE_SET_EVENTS = 4_000

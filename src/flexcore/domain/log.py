@@ -30,6 +30,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     places: the queue of an event `task-queue.*` of a task, the one left if it is `moved`;
     the activity a worker left. `since` is when the resource had come there; 0 for an event
     `task-queue.entered` of a task that was there already and enters its next step.
+    `reason` and `value` are why a known worker is missing and who was asked for; `value`
+    is the capacity before a `worker.capacity.update`.
     """
 
     type: str
@@ -37,6 +39,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     version: int
     place: str = ""
     since: int = 0
+    reason: str = ""
+    value: str = ""
 
 
 class ChangeSet(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -20,6 +20,7 @@ from flexcore.domain.semantics import DEFAULT_SEMANTICS, Semantics, Value
 from flexcore.domain.states import (
     OPEN_RESERVATION,
     OPEN_TASK,
+    WAITING_TASK,
     ChannelStatus,
     ConversationState,
     InviteStatus,
@@ -263,21 +264,27 @@ class Task(Row, frozen=True, gc=False, kw_only=True, tag="task"):
         return not 0 < self.step_deadline <= self.update_time
 
     @property
-    def open_sids(self) -> tuple[str, str, str, str, str]:
-        """The workspace, queue, workflow, revision and channel it is in while it is open.
+    def open_sids(self) -> tuple[str, str, str, str, str, tuple[str, ...]]:
+        """Its workspace, queue, workflow, revision, channel and routes while it is open.
 
-        Empty ones once it is not. A queue is that of its step, a revision the one of its
-        workflow that it walks through.
+        Empty ones once it is not. Its queue is that of its step; its routes are what
+        routing targets may lead to yet, and the worker it waits for.
         """
         if self.status not in OPEN_TASK:
-            return ("", "", "", "", "")
+            return ("", "", "", "", "", ())
         return (
             self.workspace_sid,
             self.task_queue_sid,
             self.workflow_sid,
             self.workflow_revision_sid,
             self.task_channel_sid,
+            self._routes_left() if self.routes and self.status in WAITING_TASK else (),
         )
+
+    def _routes_left(self) -> tuple[str, ...]:
+        here = (self.task_queue_sid, self.workflow_sid)
+        left = (link.sid for link in self.routes[max(self.route, 0) :])
+        return tuple(dict.fromkeys(sid for sid in left if sid not in here))
 
 
 class Reservation(Row, frozen=True, gc=False, kw_only=True, tag="reservation"):

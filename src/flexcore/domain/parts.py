@@ -11,12 +11,13 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     """One link of a routing target: a worker, a queue or a workflow.
 
     It takes `wait_seconds` at most; 0 is the default for a worker, and no limit of its own
-    for a queue. `ignore_capacity` offers it at once, whatever the worker does and holds.
+    for a queue. `ignore_capacity` offers it at once, whatever the worker does and holds;
+    None is asked of the policy when a task is created, and never in a row.
     """
 
     sid: str
     wait_seconds: int = 0
-    ignore_capacity: bool = False
+    ignore_capacity: bool | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):

@@ -100,7 +100,9 @@ POLICIES: Mapping[str, Policy] = {
         None,
         True,
         "what a missed offer does to its worker: nothing; `soft_away`, to the "
-        "timeout activity until the worker next does something; `away_after`, to "
+        "timeout activity until the worker accepts, rejects, claims, wraps up or "
+        "completes something, or is changed by UpdateWorker or UpdateWorkerChannel "
+        "(a message is no such sign); `away_after`, to "
         "the timeout activity after missed_offer_limit in a row; `offline`, to "
         "the timeout activity at once",
     ),
@@ -142,6 +144,15 @@ POLICIES: Mapping[str, Policy] = {
         "the last one; `least_recently_offered`; `least_utilized`, by held over "
         "capacity, then longest idle; `round_robin`, the next one in order of "
         "creation",
+    ),
+    "direct_ignore_capacity": Policy(
+        False,
+        True,
+        (),
+        None,
+        False,
+        "whether a routing target that is a worker ignores capacity, and activity, "
+        "where it says nothing of it and no wait",
     ),
     "wrap_limit_seconds": Policy(
         3600,
@@ -201,6 +212,7 @@ class Policies(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     type_mismatch: Literal["negate", "false"]
     missing_array: Literal["empty", "false"]
     worker_order: str
+    direct_ignore_capacity: bool
     wrap_limit_seconds: int
     auto_complete: bool
     assigned_limit_seconds: int

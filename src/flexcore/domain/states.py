@@ -100,6 +100,7 @@ TASK: Table = {
         "cancel": _T.CANCELED,
         "expire": _T.CANCELED,
         "exhaust": _T.CANCELED,
+        "unmatched": _T.CANCELED,
         "skip": _T.CANCELED,
         "overrun": _T.CANCELED,
         "unplaceable": _T.CANCELED,
@@ -258,6 +259,11 @@ CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
             ("workflow.exhausted", "workflow.timeout", "task.canceled"),
             "the last step timed out and nothing else is configured to follow",
         ),
+        "unmatched": Consequence(
+            ("workflow.exhausted", "task.canceled"),
+            "no filter of the workflow it was to enter anew took it, and nothing else is"
+            " configured to follow",
+        ),
         "skip": Consequence(
             ("workflow.skipped", "task.canceled"), "the last step was skipped"
         ),
@@ -298,6 +304,8 @@ CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
 
 #: a task in one of these can still be worked on; its rows stay in memory
 OPEN_TASK = frozenset({_T.PENDING, _T.RESERVED, _T.ASSIGNED, _T.WRAPPING})
+#: open tasks that nobody has yet
+WAITING_TASK = frozenset({_T.PENDING, _T.RESERVED})
 #: a reservation in one of these holds capacity of its worker
 OPEN_RESERVATION = frozenset({_R.PENDING, _R.ACCEPTED, _R.WRAPPING})
 

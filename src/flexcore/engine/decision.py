@@ -36,12 +36,6 @@ from flexcore.store.interface import (
 
 R = TypeVar("R", bound=Row)
 
-#: what one decision may do: events, resources, bytes
-_AT_MOST = (
-    (limits.CHANGE_SET_EVENTS, "cause {} events"),
-    (limits.CHANGE_SET_RESOURCES, "change {} resources"),
-    (limits.CHANGE_SET_BYTES, "write {} bytes"),
-)
 #: where a row is and since when, by the fields that say so
 _PLACES: dict[type[Row], tuple[str, str]] = {
     Task: ("task_queue_sid", "queue_entered_time"),
@@ -179,10 +173,12 @@ class Decision:
         """Return a touched row as it is now, or as it was last."""
         return self.deleted.get(sid) or self.state.rows[sid]
 
-    def emit(self, event: str, row: Row) -> None:
+    def emit(self, event: str, row: Row, reason: str = "", value: str = "") -> None:
         """Record a fact about a row as it is now."""
         place, since = self._place(event, row)
-        self._events.append(Event(event, row.sid, row.version, place, since))
+        self._events.append(
+            Event(event, row.sid, row.version, place, since, reason, value)
+        )
 
     def _place(self, event: str, row: Row) -> tuple[str, int]:
         """Return what the rows of a change set may not tell of an event."""
@@ -262,8 +258,11 @@ class Decision:
 
     def check_limits(self) -> None:
         """Raise ResourceExhausted when one decision changes too much at once."""
-        counts = (len(self._events), len(self.touched), self._size())
-        for count, (most, what) in zip(counts, _AT_MOST, strict=True):
+        for count, most, what in (
+            (len(self._events), limits.CHANGE_SET_EVENTS, "cause {} events"),
+            (len(self.touched), limits.CHANGE_SET_RESOURCES, "change {} resources"),
+            (self._size(), limits.CHANGE_SET_BYTES, "write {} bytes"),
+        ):
             if count > most:
                 raise ResourceExhausted(
                     f"one call may {what.format(most)}, this one would {what.format(count)}"

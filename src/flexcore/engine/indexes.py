@@ -1,5 +1,7 @@
 """Rows of an account by kind and a field: who is in a queue, who is free of what.
 
+A field may hold several values, and its row stands under each.
+
 Some of them stand in a line besides, so that the first few cost no look at the others.
 """
 
@@ -49,6 +51,7 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
         "open_workflow_sid",
         "open_revision_sid",
         "open_channel_sid",
+        "open_route_sids",
     ),
     Reservation: ("task_sid", "open_task_sid", "open_worker_sid"),
     Participant: ("conversation_sid",),
@@ -68,7 +71,11 @@ ORDERS: Mapping[tuple[type[Row], str], str] = {
 }
 
 
-def _values(kind: type[Row]) -> Callable[[Row], tuple[str, ...]]:
+#: what a row has in a field: one value or several
+Value = str | tuple[str, ...]
+
+
+def _values(kind: type[Row]) -> Callable[[Row], tuple[Value, ...]]:
     """Return what reads all indexed fields of a row at once."""
     if kind is Task:
         return attrgetter("open_sids")
@@ -78,11 +85,18 @@ def _values(kind: type[Row]) -> Callable[[Row], tuple[str, ...]]:
     return lambda row: (getattr(row, fields[0]),)
 
 
-_VALUES: Mapping[type[Row], Callable[[Row], tuple[str, ...]]] = {
+_VALUES: Mapping[type[Row], Callable[[Row], tuple[Value, ...]]] = {
     kind: _values(kind) for kind, fields in INDEXES.items() if fields
 }
 #: the values of a row that was not there
 _NONE = ("",) * max(map(len, INDEXES.values()))
+
+
+def _each(value: Value) -> tuple[str, ...]:
+    """Return the values by which a row is found; an empty one is none."""
+    if isinstance(value, tuple):
+        return value
+    return (value,) if value else ()
 
 
 class Indexes:
@@ -116,20 +130,21 @@ class Indexes:
             return
         for field, value, old in zip(INDEXES[kind], after, was, strict=False):
             if old != value:
-                self._remove((kind, field, old), row)
-                self._add((kind, field, value), row)
+                for each in _each(old):
+                    self._remove((kind, field, each), row)
+                for each in _each(value):
+                    self._add((kind, field, each), row)
 
     def forget(self, row: Row) -> None:
         """Take a row out of all it is in."""
         kind = type(row)
         if kind in _VALUES:
             for field, value in zip(INDEXES[kind], _VALUES[kind](row), strict=True):
-                self._remove((kind, field, value), row)
+                for each in _each(value):
+                    self._remove((kind, field, each), row)
 
     def _add(self, key: LookUp, row: Row) -> None:
-        kind, field, value = key
-        if not value:
-            return
+        kind, field, _ = key
         self._sids.setdefault(key, {})[row.sid] = None
         order = ORDERS.get((kind, field))
         if order is not None:
@@ -137,9 +152,7 @@ class Indexes:
             line.add((getattr(row, order), row.sid))
 
     def _remove(self, key: LookUp, row: Row) -> None:
-        kind, field, value = key
-        if not value:
-            return
+        kind, field, _ = key
         sids = self._sids[key]
         del sids[row.sid]
         order = ORDERS.get((kind, field))

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection, Sequence
 
-from flexcore.domain.log import Cause, ChangeSet, LogFilter
+from flexcore.domain.log import Cause, ChangeSet, Event, LogFilter
 from flexcore.domain.model import (
     Conversation,
     Message,
@@ -50,14 +50,7 @@ def _shown(
     """Convert the events chosen, with their resources or with all there are."""
     numbered = enumerate(change_set.events, change_set.first_sequence)
     shown = [
-        event_pb2.Event(
-            type=event.type,
-            sid=event.sid,
-            version=event.version,
-            sequence=sequence,
-            place_sid=event.place,
-            place_time=time_to_proto(event.since),
-        )
+        _event_to_proto(event, sequence)
         for sequence, event in itertools.compress(numbered, choice)
     ]
     if not shown:
@@ -129,3 +122,20 @@ def _of_conversation(row: Row, sid: str) -> bool:
     if isinstance(row, Participant | Message | Receipt):
         return row.conversation_sid == sid
     return isinstance(row, Conversation) and row.sid == sid
+
+
+def _event_to_proto(event: Event, sequence: int) -> event_pb2.Event:
+    message = event_pb2.Event(
+        type=event.type,
+        sid=event.sid,
+        version=event.version,
+        sequence=sequence,
+        place_sid=event.place,
+        place_time=time_to_proto(event.since),
+        reason=event.reason,
+    )
+    if event.type == "worker.capacity.update" and event.value:
+        message.previous_capacity = int(event.value)
+    elif event.value:
+        message.known_worker = event.value
+    return message

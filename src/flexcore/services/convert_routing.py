@@ -93,7 +93,11 @@ def routes_from_proto(
 ) -> tuple[Route, ...]:
     """Return the chain a task is to be routed by."""
     return tuple(
-        Route(target.sid, target.wait.seconds, target.ignore_capacity)
+        Route(
+            target.sid,
+            target.wait.seconds,
+            target.ignore_capacity if target.HasField("ignore_capacity") else None,
+        )
         for target in targets
     )
 

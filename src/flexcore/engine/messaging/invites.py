@@ -34,7 +34,9 @@ from flexcore.engine.setup.workspaces import Rows
 #: causes of a task's change that the invite has no state for
 _NOT_OURS = frozenset({"wrap", "complete"})
 #: what ends an invite when it ends its task
-_EXPIRES = frozenset({"expire", "exhaust", "skip", "overrun", "unplaceable"})
+_EXPIRES = frozenset(
+    {"expire", "exhaust", "unmatched", "skip", "overrun", "unplaceable"}
+)
 
 
 def follow(decision: Decision, task: Task, cause: str) -> None:

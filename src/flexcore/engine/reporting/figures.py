@@ -12,14 +12,11 @@ from typing import TypeVar
 from sortedcontainers import SortedList
 
 from flexcore.domain.model import Row, Task
-from flexcore.domain.states import OPEN_TASK, TaskStatus
+from flexcore.domain.states import OPEN_TASK, WAITING_TASK, TaskStatus
 
 K = TypeVar("K")
 #: when something began, and the sid of the task
 Entry = tuple[int, str]
-
-#: nobody has accepted it
-WAITING = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
 
 
 class Standing:
@@ -75,7 +72,7 @@ class Figures:
             created, entered = _entries(task)
             for standing in figures._standings_of(task):
                 standing.count(task, 1)
-                if task.status in WAITING:
+                if task.status in WAITING_TASK:
                     found = waiting.setdefault(id(standing), (standing, [], []))
                     found[1].append(created)
                     if standing.queue:
@@ -116,7 +113,7 @@ class Figures:
         created, entered = _entries(task)
         for standing in self._standings_of(task):
             standing.count(task, 1)
-            if task.status in WAITING:
+            if task.status in WAITING_TASK:
                 standing.created.add(created)
                 if standing.queue:
                     standing.entered.add(entered)
@@ -125,7 +122,7 @@ class Figures:
         created, entered = _entries(task)
         for standing in self._standings_of(task):
             standing.count(task, -1)
-            if task.status in WAITING:
+            if task.status in WAITING_TASK:
                 standing.created.remove(created)
                 if standing.queue:
                     standing.entered.remove(entered)
@@ -170,7 +167,7 @@ def _entries(task: Task) -> tuple[Entry, Entry]:
 def _waits_as(task: Task) -> tuple[object, ...]:
     """Return what decides where a task stands among those that wait, if it does."""
     return (
-        task.status in WAITING,
+        task.status in WAITING_TASK,
         task.task_queue_sid,
         task.workflow_sid,
         task.task_channel_sid,

@@ -12,6 +12,7 @@ from flexcore.domain.model import Reservation, Task
 from flexcore.domain.states import (
     OPEN_RESERVATION,
     OPEN_TASK,
+    WAITING_TASK,
     TaskStatus,
     next_state,
 )
@@ -124,7 +125,7 @@ def remove(decision: Decision, task: Task, event: str) -> Task:
     One that was offered to very many is finished and told as removed now. What is left of
     it is due at once: it goes before anybody can ask for it.
     """
-    waiting = task.status in (TaskStatus.PENDING, TaskStatus.RESERVED)
+    waiting = task.status in WAITING_TASK
     cause, name = ("cancel", "canceled") if waiting else ("complete", "completed")
     for row in open_reservations(decision.state, task.sid):
         turn(decision, row, cause, name)

@@ -6,10 +6,13 @@ or in that queue, for as long as the link says. A workflow is the last link: fro
 the task is like any other.
 """
 
+import msgspec
+
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.model import Row, Task, TaskQueue, Worker, Workflow
 from flexcore.domain.parts import Choice, Route
+from flexcore.domain.states import TaskStatus
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import offers, refusals, steps
 from flexcore.engine.routing.endings import end_task
@@ -37,6 +40,27 @@ def check_routes(
         if kind is Workflow and number + 1 < len(routes):
             raise InvalidArgument(field, "a workflow can only be the last link")
         _check_link(f"{FIELD}[{number}]", kind, link)
+
+
+def spelled_out(
+    state: State, workspace_sid: str, routes: tuple[Route, ...]
+) -> tuple[Route, ...]:
+    """Return a chain in which every link says whether it ignores capacity.
+
+    It is asked once: a policy that changes later does not change what a task is about.
+    """
+    default = policies_of(state, workspace_sid).direct_ignore_capacity
+    return tuple(
+        link
+        if link.ignore_capacity is not None
+        else msgspec.structs.replace(
+            link,
+            ignore_capacity=default
+            and link.sid.startswith("WK")
+            and not link.wait_seconds,
+        )
+        for link in routes
+    )
 
 
 def _check_link(field: str, kind: type[Row], link: Route) -> None:
@@ -69,6 +93,22 @@ def asked_worker(state: State, task: Task) -> str | None:
     if task.step_filter == steps.ROUTED and link is not None:
         return link.sid if link.sid.startswith("WK") else None
     return steps.known_worker(state, task)
+
+
+def waiting_for(state: State, worker: Worker) -> list[Task]:
+    """Return the tasks whose route waits for a worker, the oldest first."""
+    tasks = state.each(Task, "open_route_sids", worker.sid)
+    here = [
+        task
+        for task in tasks
+        if task.status is TaskStatus.PENDING and _link_sid(task) == worker.sid
+    ]
+    return sorted(here, key=lambda task: task.sequence)
+
+
+def _link_sid(task: Task) -> str:
+    link = current(task)
+    return link.sid if link is not None else ""
 
 
 def begin(decision: Decision, task: Task) -> Task:

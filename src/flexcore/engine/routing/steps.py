@@ -8,6 +8,7 @@
 What follows which step is domain/plans.py; this file does it to rows.
 """
 
+import json
 from typing import Any
 
 from flexcore.domain import limits
@@ -171,29 +172,40 @@ def emit_entered(decision: Decision, task: Task) -> None:
     """Say that a task is in a step, and whether it asks for a worker in vain."""
     decision.emit("task-queue.entered", task)
     decision.emit("workflow.target-matched", task)
-    if _asks_in_vain(decision.state, task):
-        decision.emit("workflow.known-worker-missing", task)
-
-
-def _asks_in_vain(state: State, task: Task) -> bool:
-    """Say whether a step asks for somebody who is not there, or not in its queue.
-
-    Null asks for nobody, and is how a workflow is told that there is nobody to ask for.
-    """
-    step = step_of(state, task)
+    step = step_of(decision.state, task)
     asked = None if step is None else known_of(step, task_values(task))
+    # Null asks for nobody: so a workflow is told that there is nobody to ask for.
     if asked is None or asked[1] is None:
-        return False
+        return
+    reason = _why_missing(decision.state, task)
+    if reason:
+        value = asked[1] if isinstance(asked[1], str) else json.dumps(asked[1])
+        if asked[0] == "friendly_name":
+            value = value.casefold()
+        decision.emit(
+            "workflow.known-worker-missing",
+            task,
+            reason,
+            value[: limits.EVENT_VALUE_CHARS],
+        )
+
+
+def _why_missing(state: State, task: Task) -> str:
+    """Say why nobody can have a task whose step asks for somebody; "" if they can."""
+    by, value = known_value(state, task) or ("", "")
     worker = state.find(known_worker(state, task) or "", Worker)
+    if worker is None:
+        elsewhere = by == "sid" and state.find(value, Worker) is not None
+        return "other_workspace" if elsewhere else "not_found"
     queue = state.need(task.task_queue_sid, TaskQueue)
-    return worker is None or not belongs(state, worker, queue)
+    return "" if belongs(state, worker, queue) else "not_in_queue"
 
 
 def reenter(decision: Decision, task: Task) -> Task:
     """Route a waiting task anew from the top; its age stays what it is."""
     step = first_step(plan_of(decision.state, task), task)
     if step is None:
-        return exhaust(decision, task, Step(DOCUMENT, 0, Target("")))
+        return exhaust(decision, task, Step(DOCUMENT, 0, Target("")), "unmatched")
     decision.emit("workflow.entered", task)
     return enter_step(decision, task, step, task.create_time)
 
@@ -232,15 +244,20 @@ def skip_step(decision: Decision, task: Task) -> Task:
     return enter_step(decision, task, step, task.step_deadline or task.step_start)
 
 
-def exhaust(decision: Decision, task: Task, last: Step) -> Task:
-    """Do what the workflow or the policy says about a task that is through with it."""
+def exhaust(decision: Decision, task: Task, last: Step, cause: str = "exhaust") -> Task:
+    """Do what the workflow or the policy says about a task that is through with it.
+
+    By the cause `unmatched` it did not get into it, so nothing has timed out.
+    """
     decision.emit("workflow.exhausted", task)
     plan = plan_of(decision.state, task)
     policy = policies_of(decision.state, task.workspace_sid).on_exhausted
     step = after_exhaustion(plan, last, task_values(task), policy)
+    if step is None and cause == "unmatched":
+        return end_task(decision, task, cause, "No filter matched")
     if step is None:
         decision.emit("workflow.timeout", task)
-        return end_task(decision, task, "exhaust", "Workflow timed out")
+        return end_task(decision, task, cause, "Workflow timed out")
     return enter_step(decision, task, step, decision.now)
 
 

@@ -11,7 +11,7 @@ from flexcore.domain.errors import (
 )
 from flexcore.domain.model import Reservation, Task, TaskChannel, Workflow, Workspace
 from flexcore.domain.parts import Route
-from flexcore.domain.states import OPEN_TASK, TaskStatus, next_state
+from flexcore.domain.states import OPEN_TASK, WAITING_TASK, TaskStatus, next_state
 from flexcore.engine.commands import (
     BatchCreateTasks,
     CancelTask,
@@ -53,7 +53,7 @@ def create_task(decision: Decision, command: CreateTask) -> Rows:
         priority=command.priority,
         timeout_seconds=command.timeout_seconds,
         virtual_start_time=_checked_start(decision, command.virtual_start_time),
-        routes=command.routes,
+        routes=routes.spelled_out(decision.state, workspace.sid, command.routes),
     )
     return (task,)
 
@@ -143,7 +143,10 @@ def _placed(decision: Decision, task: Task) -> Task:
 
 
 def update_task(decision: Decision, command: UpdateTask) -> Rows:
-    """Change an open task; one that waits in its workflow is routed anew from the top."""
+    """Change an open task; one in its workflow is routed anew from the top.
+
+    One that is offered enters it when its offers have ended.
+    """
     task = decision.get(command.sid, Task)
     decision.expect(task, command.expected_version)
     if task.status not in OPEN_TASK:
@@ -153,8 +156,6 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
             task.attributes, command.attributes, command.attributes_patch
         )
     )
-    if command.priority is not None:
-        after = after.evolve(priority=_checked_priority(command.priority))
     if command.virtual_start_time is not None:
         start = _checked_start(decision, command.virtual_start_time)
         after = after.evolve(virtual_start_time=start or task.create_time)
@@ -164,16 +165,31 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
         after.attributes,
         after.task_channel_sid,
     )
+    rerouted = rerouted and _walks(task)
+    if command.priority is not None:
+        priority = _checked_priority(command.priority)
+        if rerouted or not _ranked_by_step(decision, task):
+            after = after.evolve(priority=priority)
+    if rerouted:
+        steps.required_step(decision.state, after)
+    if rerouted and task.status == TaskStatus.RESERVED:
+        after = after.evolve(step_filter=steps.RESTART)
     task = decision.replace(task, after, "task.updated")
-    if rerouted and _walks(task):
-        steps.required_step(decision.state, task)
+    if rerouted and task.status == TaskStatus.PENDING:
         task = steps.reenter(decision, task)
     return (task,)
 
 
 def _walks(task: Task) -> bool:
-    """Say whether a task waits in a step of its workflow."""
-    return task.status == TaskStatus.PENDING and task.step_filter != steps.ROUTED
+    """Say whether a task nobody has taken is in a step of its workflow."""
+    waits = task.status in WAITING_TASK
+    return waits and task.step_filter != steps.ROUTED
+
+
+def _ranked_by_step(decision: Decision, task: Task) -> bool:
+    """Say whether a task is in a step that sets its priority."""
+    step = steps.step_of(decision.state, task) if _walks(task) else None
+    return step is not None and step.target.priority is not None
 
 
 def _on_channel(decision: Decision, task: Task, text: str) -> Task:
@@ -225,7 +241,7 @@ def delete_task(decision: Decision, command: DeleteTask) -> Rows:
     """Remove a task for good, whatever became of it."""
     task = decision.get(command.sid, Task)
     decision.expect(task, command.expected_version)
-    if task.status in (TaskStatus.PENDING, TaskStatus.RESERVED):
+    if task.status in WAITING_TASK:
         invites.refuse_while_open(decision, task)
     elif task.status == TaskStatus.ASSIGNED:
         invites.refuse_last_agent(decision, task)
@@ -279,7 +295,7 @@ def _task_of(decision: Decision, sid: str, expected_version: int) -> Task:
 
 def expire_task(decision: Decision, task: Task) -> None:
     """Act on the earliest deadline of a task in its present status."""
-    if task.status in (TaskStatus.PENDING, TaskStatus.RESERVED):
+    if task.status in WAITING_TASK:
         if task.deadline <= decision.now:
             endings.end_task(decision, task, "expire", "Task TTL Exceeded")
         elif task.status == TaskStatus.PENDING:

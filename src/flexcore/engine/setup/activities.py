@@ -2,13 +2,14 @@
 
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
-from flexcore.domain.model import Activity, Worker, Workspace
+from flexcore.domain.model import Activity, Row, TaskQueue, Worker, Workspace
 from flexcore.engine.commands import (
     CreateActivity,
     DeleteActivity,
     UpdateActivity,
 )
 from flexcore.engine.decision import Decision
+from flexcore.engine.setup.workflows import leading_to, names_activity
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -52,7 +53,10 @@ def update_activity(decision: Decision, command: UpdateActivity) -> Rows:
 
 
 def delete_activity(decision: Decision, command: DeleteActivity) -> Rows:
-    """Delete an activity nobody is in, or comes to by itself."""
+    """Delete an activity nobody is in, or comes to by itself, and no expression names.
+
+    Named by its sid, that is: a name in an expression is a text like any other.
+    """
     activity = decision.get(command.sid, Activity)
     decision.expect(activity, command.expected_version)
     state, sid = decision.state, activity.sid
@@ -63,9 +67,20 @@ def delete_activity(decision: Decision, command: DeleteActivity) -> Rows:
         activity,
         [(Worker, "activity_sid", sid), (Worker, "return_activity_sid", sid)],
         *((workspace,) if ends_there else ()),
+        *_naming(decision, activity),
     )
     decision.delete(activity, "activity.deleted")
     return (activity,)
+
+
+def _naming(decision: Decision, activity: Activity) -> list[Row]:
+    """Return the queues and workflows with an expression that names an activity."""
+    workspace_sid, sid = activity.workspace_sid, activity.sid
+    queues = decision.state.where(TaskQueue, "workspace_sid", workspace_sid)
+    return [
+        *(row for row in queues if sid in row.target_workers),
+        *leading_to(decision, workspace_sid, lambda text: names_activity(text, sid)),
+    ]
 
 
 def resolve_activity(decision: Decision, workspace_sid: str, text: str) -> Activity:

@@ -12,7 +12,7 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.setup.policies import dialect_of, policies_of
-from flexcore.engine.setup.workflows import revisions_naming
+from flexcore.engine.setup.workflows import leading_to, names_queue
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -71,14 +71,19 @@ def update_task_queue(decision: Decision, command: UpdateTaskQueue) -> Rows:
 
 
 def delete_task_queue(decision: Decision, command: DeleteTaskQueue) -> Rows:
-    """Delete a queue no open task is in, and no workflow could put one into."""
+    """Delete a queue no open task is in, or could come into by its workflow or targets."""
     queue = decision.get(command.sid, TaskQueue)
     decision.expect(queue, command.expected_version)
     refuse_used(
         decision,
         queue,
-        [(Task, "open_queue_sid", queue.sid)],
-        *revisions_naming(decision, queue),
+        [
+            (Task, "open_queue_sid", queue.sid),
+            (Task, "open_route_sids", queue.sid),
+        ],
+        *leading_to(
+            decision, queue.workspace_sid, lambda text: names_queue(text, queue.sid)
+        ),
     )
     decision.delete(queue, "task-queue.deleted")
     return (queue,)

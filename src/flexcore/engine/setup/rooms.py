@@ -1,7 +1,7 @@
 """Rooms: the worker channel that every worker has on every task channel.
 
 A task channel comes and goes with them, and there may be more workers than one decision
-may touch. The rest is due at once, by the channel's own deadline: it is done before
+may touch; so may a batch of workers have more channels. The rest is due at once, by the channel's own deadline: it is done before
 anything else is decided, and a crash does not forget it.
 """
 
@@ -26,6 +26,26 @@ def add_room(decision: Decision, worker: Worker, channel: TaskChannel) -> Worker
             task_channel_unique_name=channel.unique_name,
         )
     )
+
+
+def give_rooms(decision: Decision, workers: Sequence[Worker]) -> None:
+    """Give new workers of a workspace their rooms: now, or by the channels' deadlines."""
+    if not workers:
+        return
+    workspace_sid = workers[0].workspace_sid
+    channels = decision.state.where(TaskChannel, "workspace_sid", workspace_sid)
+    if len(workers) * (1 + len(channels)) <= limits.CHANGE_SET_RESOURCES:
+        for worker in workers:
+            for channel in channels:
+                add_room(decision, worker, channel)
+        return
+    for channel in channels:
+        decision.change(
+            channel,
+            "task-channel.updated",
+            spread_time=decision.now,
+            spread_order=workers[0].order - 1,
+        )
 
 
 def open_channel(decision: Decision, channel: TaskChannel) -> TaskChannel:

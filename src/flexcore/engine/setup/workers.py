@@ -21,9 +21,9 @@ from flexcore.engine.commands import (
     UpdateWorkerChannel,
 )
 from flexcore.engine.decision import Decision
-from flexcore.engine.routing import missed_offers, offer_endings
+from flexcore.engine.routing import missed_offers, offer_endings, routes
 from flexcore.engine.setup.activities import move_to, resolve_activity
-from flexcore.engine.setup.rooms import add_room
+from flexcore.engine.setup.rooms import add_room, give_rooms
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -35,6 +35,13 @@ from flexcore.engine.setup.workspaces import (
 
 def create_worker(decision: Decision, command: CreateWorker) -> Rows:
     """Create a worker with room for one task on every channel."""
+    worker = _add(decision, command)
+    channels = decision.state.where(TaskChannel, "workspace_sid", worker.workspace_sid)
+    return (worker, *(add_room(decision, worker, row) for row in channels))
+
+
+def _add(decision: Decision, command: CreateWorker) -> Worker:
+    """Create a worker who has no room yet."""
     workspace = resolve_workspace(decision, command.workspace_sid)
     name = required(command.friendly_name, "friendly_name")
     attributes = check_attributes(command.attributes)
@@ -54,9 +61,7 @@ def create_worker(decision: Decision, command: CreateWorker) -> Rows:
         order=decision.next_sequence,
     )
     _refuse_name(decision, worker)
-    worker = decision.create(worker, "worker.created")
-    channels = decision.state.where(TaskChannel, "workspace_sid", workspace.sid)
-    return (worker, *(add_room(decision, worker, row) for row in channels))
+    return decision.create(worker, "worker.created")
 
 
 def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:
@@ -66,24 +71,32 @@ def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:
     created = []
     for number, one in enumerate(command.workers):
         try:
-            worker, *_ = create_worker(decision, one)
+            created.append(_add(decision, one))
         except InvalidArgument as error:
             raise error.below(f"workers[{number}]") from error
         except FlexcoreError as error:
             error.metadata["index"] = str(number)
             raise
-        created.append(worker)
+    give_rooms(decision, created)
     return tuple(created)
 
 
 def delete_worker(decision: Decision, command: DeleteWorker) -> Rows:
-    """Delete a worker who holds nothing, with the worker's channels."""
+    """Delete a worker who holds nothing, with the worker's channels.
+
+    A task that waits for nobody else goes on to its next routing target at once.
+    """
     worker = decision.get(command.sid, Worker)
     decision.expect(worker, command.expected_version)
-    refuse_used(decision, worker, [(Reservation, "open_worker_sid", worker.sid)])
+    waiting = routes.waiting_for(decision.state, worker)
+    crowd = waiting if len(waiting) > limits.SENT_ON_MAX else []
+    held = [(Reservation, "open_worker_sid", worker.sid)]
+    refuse_used(decision, worker, held, *crowd)
     for channel in decision.state.where(WorkerChannel, "worker_sid", worker.sid):
         decision.delete(channel)
     decision.delete(worker, "worker.deleted")
+    for task in waiting:
+        routes.go_on(decision, task)
     return (worker,)
 
 
@@ -172,14 +185,15 @@ def update_worker_channel(decision: Decision, command: UpdateWorkerChannel) -> R
                 "configured_capacity",
                 f"must be 0 to {limits.CAPACITY_MAX}, is {capacity}",
             )
-        channel = decision.change(
-            channel, "worker.capacity.update", configured_capacity=capacity
-        )
+        before = channel.configured_capacity
+        channel = decision.change(channel, configured_capacity=capacity)
+        decision.emit("worker.capacity.update", channel, value=str(before))
     available = command.available
     if available is not None and available != channel.available:
         channel = decision.change(
             channel, "worker.channel.availability.update", available=available
         )
+    missed_offers.seen(decision, channel.worker_sid)
     return (channel,)
 
 

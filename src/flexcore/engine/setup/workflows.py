@@ -4,9 +4,10 @@ A configuration never changes: another one is another revision, and a task keeps
 entered until it is moved. The walk itself is steps.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flexcore.domain import limits
+from flexcore.domain.attributes import canonical
 from flexcore.domain.errors import InvalidArgument, ResourceExhausted
 from flexcore.domain.model import (
     Interaction,
@@ -22,7 +23,7 @@ from flexcore.domain.states import ChannelStatus
 from flexcore.domain.urls import check_url
 from flexcore.domain.workflows import may_name, parse_workflow
 from flexcore.engine.commands import CreateWorkflow, DeleteWorkflow, UpdateWorkflow
-from flexcore.engine.decision import Decision
+from flexcore.engine.decision import Decision, decoded
 from flexcore.engine.routing import re_evaluation
 from flexcore.engine.setup.policies import dialect_of, policies_of
 from flexcore.engine.setup.workspaces import (
@@ -133,7 +134,7 @@ def _drop_oldest(
 
 
 def delete_workflow(decision: Decision, command: DeleteWorkflow) -> Rows:
-    """Delete a workflow that no work is in, with its revisions."""
+    """Delete a workflow that no work is in or may come into, with its revisions."""
     workflow = decision.get(command.sid, Workflow)
     decision.expect(workflow, command.expected_version)
     refuse_used(
@@ -141,6 +142,7 @@ def delete_workflow(decision: Decision, command: DeleteWorkflow) -> Rows:
         workflow,
         [
             (Task, "open_workflow_sid", workflow.sid),
+            (Task, "open_route_sids", workflow.sid),
         ],
         *_open_interactions(decision, workflow),
         *configured(decision, "workflow_sid", workflow.sid),
@@ -162,24 +164,39 @@ def _open_interactions(decision: Decision, workflow: Workflow) -> list[Interacti
     ]
 
 
-def revisions_naming(decision: Decision, queue: TaskQueue) -> list[WorkflowRevision]:
-    """Return the revisions a task is in or may enter that name a queue."""
+def leading_to(
+    decision: Decision, workspace_sid: str, names: Callable[[str], bool]
+) -> list[Workflow]:
+    """Return the workflows with a configuration that names something.
+
+    The one that is current, or an earlier one that open tasks are in still.
+    """
     state = decision.state
     return [
-        revision
-        for workflow in state.where(Workflow, "workspace_sid", queue.workspace_sid)
-        for revision in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
-        if revision.sid == workflow.revision_sid
-        or state.count(Task, "open_revision_sid", revision.sid)
-        if _names(revision.configuration, queue.sid)
+        workflow
+        for workflow in state.where(Workflow, "workspace_sid", workspace_sid)
+        if any(
+            names(revision.configuration)
+            for revision in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
+            if revision.sid == workflow.revision_sid
+            or state.count(Task, "open_revision_sid", revision.sid)
+        )
     ]
 
 
-def _names(configuration: str, queue_sid: str) -> bool:
+def names_queue(configuration: str, queue_sid: str) -> bool:
     """Say whether a configuration names a queue."""
     if not may_name(configuration, queue_sid):
         return False
     return queue_sid in _queues_of(parse_workflow(configuration, lambda _: True))
+
+
+def names_activity(configuration: str, activity_sid: str) -> bool:
+    """Say whether a configuration names an activity, in skip_if or elsewhere."""
+    if not may_name(configuration, activity_sid):
+        return False
+    # As decoded text: the sid may be written with escapes.
+    return activity_sid in canonical(decoded(configuration))
 
 
 def _queues_of(plan: WorkflowPlan) -> set[str]:
