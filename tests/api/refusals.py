@@ -1,13 +1,31 @@
-"""What a refused call tells its caller, unpacked."""
+"""What a refused call tells its caller, unpacked, and held to what error.proto says."""
 
+import re
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
+ERRORS = Path(__file__).parents[2] / "protos/flexcore/v1/error.proto"
+
+
+@cache
+def examples() -> dict[str, str]:
+    """Return the code that error.proto shows for each reason."""
+    found = {}
+    code = ""
+    for line in ERRORS.read_text().splitlines():
+        if shown := re.match(r"  //     ([A-Z_]+)\b", line):
+            code = shown[1]
+        if shown := re.search(r'reason: "([A-Z_]+)"', line):
+            found[shown[1]] = code
+    return found
 
 
 @dataclass
@@ -26,10 +44,13 @@ class Refusal:
 
 
 async def refusal(call: Awaitable[Any]) -> Refusal:
-    """Await a call that must fail; return what it was refused with."""
+    """Await a call that must fail as documented; return what it was refused with."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return unpacked(caught.value)
+    found = unpacked(caught.value)
+    if found.reason:
+        assert found.code == examples()[found.reason], found.reason
+    return found
 
 
 def unpacked(error: grpc.aio.AioRpcError) -> Refusal:

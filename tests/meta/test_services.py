@@ -32,6 +32,7 @@ from flexcore.services import (
 from flexcore.services.policy import Access, policy_of
 from flexcore.services.registry import SERVICES
 from flexcore.v1 import error_pb2, rules_pb2
+from tests.api.refusals import examples
 
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos"
@@ -268,6 +269,20 @@ def test_a_policy_without_an_rpc_stops_the_server() -> None:
 
     with pytest.raises(ValueError, match="EventService differ: WatchNothing"):
         policy_of(SERVICES, table)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_an_rpc_names_a_reason_with_its_code(
+    method: MethodDescriptor, comments: dict[str, str]
+) -> None:
+    """`CODE ... with REASON`: the code is the one that error.proto shows for it."""
+    _, _, errors = comments[method.name].partition("\n Errors:")
+    code = ""
+    for word in re.findall(r"\b[A-Z]{2,}(?:_[A-Z]+)*\b", errors):
+        if word in CODES:
+            code = word
+        else:
+            assert code == examples()[word], word
 
 
 def test_the_reasons_of_the_wire_are_those_of_the_domain() -> None:
