@@ -262,7 +262,8 @@ class Decision:
         for count, (most, what) in zip(counts, _AT_MOST, strict=True):
             if count > most:
                 raise ResourceExhausted(
-                    f"one call may {what.format(most)}, this one would {what.format(count)}"
+                    f"one call may {what.format(most)}, this one would {what.format(count)}",
+                    metadata={"limit": str(most)},
                 )
 
     def _size(self) -> int:

@@ -33,7 +33,8 @@ class Directory:
         """Create a tenant."""
         name = required(command.friendly_name, "friendly_name")
         count = decision.state.count_of(Account)
-        refuse_full(count, limits.ACCOUNTS_MAX, "accounts", "a server")
+        directory = decision.state.account_sid
+        refuse_full(count, limits.ACCOUNTS_MAX, "accounts", directory)
         row = Account(sid=decision.ids.sid("AC"), friendly_name=name)
         return (decision.create(row, "account.created"),)
 
@@ -42,7 +43,7 @@ class Directory:
         account = decision.get(command.account_sid, Account)
         keys = decision.state.where(Key, "account_sid", account.sid)
         count = sum(not key.revoke_time for key in keys)
-        refuse_full(count, limits.KEYS_MAX, "keys", "an account")
+        refuse_full(count, limits.KEYS_MAX, "keys", account.sid)
         sid = decision.ids.sid("SK")
         row = Key(
             sid=sid,

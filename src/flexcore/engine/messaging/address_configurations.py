@@ -34,7 +34,7 @@ def create_address_configuration(
         )
     count = decision.state.count_of(AddressConfiguration)
     most = limits.ADDRESS_CONFIGURATIONS_MAX
-    refuse_full(count, most, "address configurations", "an account")
+    refuse_full(count, most, "address configurations", decision.state.account_sid)
     row = AddressConfiguration(
         sid=decision.ids.sid("IG"),
         address=address,

@@ -35,7 +35,8 @@ class Senders:
                 metadata={"sid": taken[0].sid},
             )
         count = decision.state.count_of(Sender)
-        refuse_full(count, limits.SENDERS_MAX, "senders", "an account")
+        account = decision.state.account_sid
+        refuse_full(count, limits.SENDERS_MAX, "senders", account)
         sid = decision.ids.sid("XE")
         token = required(command.auth_token, "auth_token")
         row = Sender(

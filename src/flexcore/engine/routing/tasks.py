@@ -100,7 +100,7 @@ def add_task(
 ) -> Task:
     """Add a task that waits in the first step of `workflow`, or on its route."""
     count = decision.state.count(Task, "open_workspace_sid", workspace.sid)
-    refuse_full(count, limits.OPEN_TASKS_MAX, "open tasks")
+    refuse_full(count, limits.OPEN_TASKS_MAX, "open tasks", workspace.sid)
     timeout_seconds = _checked_timeout(timeout_seconds)
     task = Task(
         sid=sid or decision.ids.sid("WT"),

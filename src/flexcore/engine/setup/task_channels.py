@@ -43,7 +43,7 @@ def create_task_channel(decision: Decision, command: CreateTaskChannel) -> Rows:
             raise AlreadyExists(
                 f"task channel {name} exists", metadata={"sid": channel.sid}
             )
-    refuse_full(len(channels), limits.TASK_CHANNELS_MAX, "task channels")
+    refuse_full(len(channels), limits.TASK_CHANNELS_MAX, "task channels", workspace.sid)
     channel = add_channel(
         decision,
         workspace.sid,

@@ -52,7 +52,8 @@ def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
     name = required(command.friendly_name, "friendly_name")
     known = list(decision.state.of_kind(Workspace))
     refuse_taken(known, name)
-    refuse_full(len(known), limits.WORKSPACES_MAX, "workspaces", "an account")
+    account = decision.state.account_sid
+    refuse_full(len(known), limits.WORKSPACES_MAX, "workspaces", account)
     workspace = Workspace(
         sid=decision.ids.sid("WS"),
         friendly_name=name,
@@ -285,10 +286,13 @@ def refuse_taken(rows: Sequence[Named], friendly_name: str, but: str = "") -> No
             )
 
 
-def refuse_full(count: int, most: int, what: str, holder: str = "a workspace") -> None:
-    """Raise ResourceExhausted when somebody has all they may have."""
+def refuse_full(count: int, most: int, what: str, sid: str) -> None:
+    """Raise ResourceExhausted when the resource `sid` has all it may have."""
     if count >= most:
-        raise ResourceExhausted(f"{holder} holds at most {most} {what}")
+        raise ResourceExhausted(
+            f"{RESOURCES[sid[:2]]} {sid} has {most} {what}, the most allowed",
+            metadata={"limit": str(most), "sid": sid},
+        )
 
 
 #: sids of those who use a resource that a refusal names
