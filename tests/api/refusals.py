@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
@@ -15,16 +15,27 @@ from grpc_status import rpc_status
 ERRORS = Path(__file__).parents[2] / "protos/flexcore/v1/error.proto"
 
 
+#: keys that error.proto shows and says when they are missing
+SOMETIMES = {"RESOURCE_EXISTS": {"sid"}, "LIMIT_EXCEEDED": {"sid"}}
+
+
+class Example(NamedTuple):
+    """What error.proto shows for a reason."""
+
+    code: str
+    keys: set[str]
+
+
 @cache
-def examples() -> dict[str, str]:
-    """Return the code that error.proto shows for each reason."""
+def examples() -> dict[str, Example]:
+    """Return what error.proto shows for each reason."""
     found = {}
-    code = ""
-    for line in ERRORS.read_text().splitlines():
-        if shown := re.match(r"  //     ([A-Z_]+)\b", line):
-            code = shown[1]
-        if shown := re.search(r'reason: "([A-Z_]+)"', line):
-            found[shown[1]] = code
+    for block in ERRORS.read_text().split("ERROR_REASON_"):
+        code = re.search(r"^  //     ([A-Z_]+)\b", block, re.MULTILINE)
+        shown = re.search(r'reason: "([A-Z_]+)",[\s/]*metadata: \{([^}]*)\}', block)
+        if code and shown:
+            keys = set(re.findall(r'"(\w+)":', shown[2]))
+            found[shown[1]] = Example(code[1], keys)
     return found
 
 
@@ -49,7 +60,10 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
         await call
     found = unpacked(caught.value)
     if found.reason:
-        assert found.code == examples()[found.reason], found.reason
+        example = examples()[found.reason]
+        must = example.keys - SOMETIMES.get(found.reason, set())
+        assert found.code == example.code, found.reason
+        assert found.metadata.keys() >= must, found.text
     return found
 
 

@@ -255,8 +255,9 @@ async def test_a_waiting_task_moves_to_another_channel(serving: Serving) -> None
     call = routing.UpdateTask(sid=task.sid, virtual_start_time=future)
     assert (await refusal(call)).fields.keys() == {"virtual_start_time"}
     await make_worker(serving)
-    call = routing.UpdateTask(sid=task.sid, task_channel="sms")
-    assert (await refusal(call)).code == "FAILED_PRECONDITION"
+    refused = await refusal(routing.UpdateTask(sid=task.sid, task_channel="sms"))
+    assert [*refused] == ["FAILED_PRECONDITION", "ILLEGAL_TRANSITION"]
+    assert refused.metadata["cause"] == "update"
 
 
 async def test_a_task_no_filter_takes_is_refused(serving: Serving) -> None:

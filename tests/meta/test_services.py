@@ -282,7 +282,7 @@ def test_an_rpc_names_a_reason_with_its_code(
         if word in CODES:
             code = word
         else:
-            assert code == examples()[word], word
+            assert code == examples()[word].code, word
 
 
 def test_the_reasons_of_the_wire_are_those_of_the_domain() -> None:

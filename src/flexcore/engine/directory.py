@@ -6,7 +6,7 @@ which account. It is decided, logged and recovered like any account.
 
 from flexcore.domain import limits
 from flexcore.domain.addresses import parse_address
-from flexcore.domain.errors import AlreadyExists, FailedPrecondition, NotFound
+from flexcore.domain.errors import AlreadyExists, FailedPrecondition, NotFound, Reason
 from flexcore.domain.model import Account, Claim, Key
 from flexcore.engine.commands import (
     ClaimAddress,
@@ -76,7 +76,7 @@ class Directory:
         if claim.account_sid:
             raise AlreadyExists(
                 f"address {address} belongs to another account",
-                metadata={"address": address},
+                metadata={"field": "address"},
             )
         return (
             decision.change(claim, "address.claimed", account_sid=command.account_sid),
@@ -102,5 +102,6 @@ def _refuse_last(decision: Decision, key: Key) -> None:
         if keys == [key]:
             raise FailedPrecondition(
                 f"key {key.sid} is the last {whose}; create another first",
+                reason=Reason.RESOURCE_REQUIRED,
                 metadata={"sid": key.sid},
             )

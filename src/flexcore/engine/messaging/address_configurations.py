@@ -30,7 +30,7 @@ def create_address_configuration(
     if taken:
         raise AlreadyExists(
             f"address {address} is configured by {taken[0].sid}",
-            metadata={"sid": taken[0].sid},
+            metadata={"sid": taken[0].sid, "field": "address"},
         )
     count = decision.state.count_of(AddressConfiguration)
     most = limits.ADDRESS_CONFIGURATIONS_MAX

@@ -36,7 +36,8 @@ def add_participant(decision: Decision, command: AddParticipant) -> Rows:
         for row in participants_of(decision, conversation.sid):
             if row.identity == command.identity:
                 raise AlreadyExists(
-                    f"{command.identity} takes part already", metadata={"sid": row.sid}
+                    f"identity {command.identity!r} is taken by {row.sid}",
+                    metadata={"sid": row.sid, "field": "identity"},
                 )
         return (add_identity(decision, conversation.sid, command.identity, attributes),)
     address = str(parse_address(command.address, "address"))

@@ -32,7 +32,7 @@ class Senders:
         if taken:
             raise AlreadyExists(
                 f"address {address} has the sender {taken[0].sid}",
-                metadata={"sid": taken[0].sid},
+                metadata={"sid": taken[0].sid, "field": "address"},
             )
         count = decision.state.count_of(Sender)
         account = decision.state.account_sid

@@ -181,7 +181,7 @@ def _on_channel(decision: Decision, task: Task, text: str) -> Task:
     if channel.sid != task.task_channel_sid and task.status != TaskStatus.PENDING:
         raise FailedPrecondition(
             f"task {task.sid} is {task.status}; its channel can change while it waits",
-            metadata={"sid": task.sid, "state": task.status.value},
+            metadata={"sid": task.sid, "state": task.status.value, "cause": "update"},
         )
     return task.evolve(
         task_channel_sid=channel.sid, task_channel_unique_name=channel.unique_name
