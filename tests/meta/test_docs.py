@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from flexcore.cli.app import app
+from flexcore.domain import limits
 from flexcore.domain.document_fields import DROPPED
 from flexcore.domain.ids import RESOURCES
 from flexcore.domain.semantics import POLICIES
@@ -200,6 +201,23 @@ def test_semantics_are_those_of_the_policies_and_the_vectors() -> None:
         "python docs/print_semantics.py > docs/semantics.md"
     )
     assert all(f"\n| `{name}` |" in page for name in POLICIES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ARCHITECTURE.md",
+        "docs/consistency.md",
+        "docs/migrating.md",
+        "protos/flexcore/v1/event_service.proto",
+    ],
+)
+def test_pages_say_how_long_the_log_is_held(name: str) -> None:
+    """It is no option: nothing reads another value than the limit's."""
+    text = re.sub(r"\s+(?://\s)?", " ", (ROOT / name).read_text())
+
+    assert f"{limits.LOG_RETENTION // limits.DAY} days" in text
+    assert "configured otherwise" not in text
 
 
 def glossary() -> dict[str, str]:
