@@ -220,6 +220,15 @@ def test_pages_say_how_long_the_log_is_held(name: str) -> None:
     assert "configured otherwise" not in text
 
 
+def test_readme_claims_no_more_of_taskrouter_than_migrating_gives() -> None:
+    _, _, claim = TEXTS["README.md"].partition("\n- **Routing**: ")
+    claim = " ".join(claim.partition("\n- **")[0].split())
+
+    assert claim.startswith("TaskRouter's routing for messaging")
+    assert "(what is not there: [docs/migrating.md](docs/migrating.md))" in claim
+    assert len(TEXTS["docs/migrating.md"].partition("\n## Not there\n")[2]) > 100
+
+
 def glossary() -> dict[str, str]:
     """Return the words of the glossary, each with its prefix or nothing."""
     entries = re.findall(
