@@ -17,6 +17,7 @@ import typer
 from flexcore.cli.app import app
 from flexcore.domain import limits
 from flexcore.domain.document_fields import DROPPED
+from flexcore.domain.expressions import Context, parse
 from flexcore.domain.ids import RESOURCES
 from flexcore.domain.semantics import POLICIES
 from flexcore.domain.states import CONSEQUENCES, MACHINES
@@ -227,6 +228,63 @@ def test_readme_claims_no_more_of_taskrouter_than_migrating_gives() -> None:
     assert claim.startswith("TaskRouter's routing for messaging")
     assert "(what is not there: [docs/migrating.md](docs/migrating.md))" in claim
     assert len(TEXTS["docs/migrating.md"].partition("\n## Not there\n")[2]) > 100
+
+
+def page_block(name: str, kind: str) -> str:
+    """Return the one fenced block of a kind on a page."""
+    found = re.findall(rf"^```{kind}\n(.*?)^```", TEXTS[name], re.DOTALL | re.MULTILINE)
+    (block,) = found
+    return str(block)
+
+
+async def test_routing_walks_and_explains_as_its_page_says(serving: Serving) -> None:
+    document = page_block("docs/routing.md", "json")
+    made = await serving.client.workspace.ImportWorkspace(document=document)
+    assert not made.warnings
+    names = {"workspace_sid": made.workspace.sid}
+    listed = await serving.client.workspace.ListTaskQueues(**names)
+    queues = {queue.friendly_name: queue.sid for queue in listed.task_queues}
+    create = serving.client.routing.CreateTask
+    texts = re.findall(
+        r"A task(?: no filter\s+takes, such as)? `(.*?)`", TEXTS["docs/routing.md"]
+    )
+    spanish, french = [
+        (await create(**names, attributes=attributes)).task for attributes in texts
+    ]
+    assert [spanish.task_queue_sid, french.task_queue_sid] == [
+        queues["spanish"],
+        queues["everyone"],
+    ]
+    explain = serving.client.routing.ExplainTask
+    told = (await explain(sid=spanish.sid)).explanation.text
+    assert f"{told}\n" == page_block("docs/routing.md", "text")
+
+    serving.clock.advance(60 * limits.SECOND)
+    moved = (await serving.client.routing.GetTask(sid=spanish.sid)).task
+    assert (moved.task_queue_sid, moved.priority) == (queues["everyone"], 5)
+
+
+def test_expressions_are_what_the_page_on_routing_says() -> None:
+    rows = re.findall(
+        r"^\| `(.+?)` \| `(\{.*\})` \| (true|false) \|$",
+        TEXTS["docs/routing.md"],
+        re.MULTILINE,
+    )
+    assert len(rows) >= 10
+
+    for text, attributes, outcome in rows:
+        found = parse(text, Context.TASK).evaluate(json.loads(attributes))
+        assert str(found).lower() == outcome, text
+
+
+def test_the_page_on_routing_has_an_example_of_every_context() -> None:
+    rows = re.findall(
+        r"^\| (\w+) \|.*\| `([^`]+)` \|$", TEXTS["docs/routing.md"], re.MULTILINE
+    )
+
+    for name, text in rows:
+        parse(text, Context(name))
+    assert {name for name, _ in rows} == {each.value for each in Context}
 
 
 def glossary() -> dict[str, str]:
