@@ -91,6 +91,8 @@ FIELD_ITEMS = {
     "routing_targets": limits.ROUTES_MAX,
     "tasks": limits.BATCH_MAX,
     "workers": limits.BATCH_MAX,
+    "split_by_wait_time": limits.SPLITS_MAX,
+    "sids": limits.STATISTICS_QUEUES_MAX,
 }
 
 
@@ -298,3 +300,17 @@ def test_every_reason_has_an_example() -> None:
 
     for reason in Reason:
         assert text.count(f'reason: "{reason.value}"') == 1, reason
+
+
+def test_every_limit_is_read_by_the_code_or_held_to_a_proto() -> None:
+    """One that is written down and read nowhere would limit nothing."""
+    package = ROOT / "src/flexcore"
+    table = (package / "domain/limits.py").read_text()
+    names = set(re.findall(r"^([A-Z_0-9]+) = ", table, re.MULTILINE))
+    read = set(
+        re.findall(r"\w+", " ".join(re.findall(r" = (.*)$", table, re.MULTILINE)))
+    )
+    for path in (*package.rglob("*.py"), *package.rglob("*.pyx"), Path(__file__)):
+        read |= set(re.findall(r"\blimits\.([A-Z_0-9]+)", path.read_text()))
+
+    assert names - read == set()
