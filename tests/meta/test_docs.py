@@ -204,6 +204,16 @@ def test_semantics_are_those_of_the_policies_and_the_vectors() -> None:
     assert all(f"\n| `{name}` |" in page for name in POLICIES)
 
 
+def test_figures_of_the_readme_are_those_that_were_kept() -> None:
+    printer = runpy.run_path(str(ROOT / "docs/print_figures.py"))
+    _, _, rest = TEXTS["README.md"].partition(printer["BEGIN"])
+    shown, _, _ = rest.partition(printer["END"])
+
+    assert shown == printer["table"](), "python docs/print_figures.py"
+    assert printer["figures"]().keys() <= printer["MEANINGS"].keys()
+    assert shown.count("python -m benchmarks") == len(printer["figures"]()) > 0
+
+
 @pytest.mark.parametrize(
     "name",
     [
