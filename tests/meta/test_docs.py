@@ -22,6 +22,7 @@ from flexcore.domain.ids import RESOURCES
 from flexcore.domain.semantics import POLICIES
 from flexcore.domain.states import CONSEQUENCES, MACHINES
 from flexcore.services.registry import SERVICES
+from flexcore.v1 import routing_pb2, workspace_pb2
 from tests.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -374,3 +375,24 @@ def test_migrating_names_rpcs_that_exist() -> None:
         and not row[1].startswith(("the same", "the client", "the snapshot"))
     ]
     assert silent == []
+
+
+_RESOURCES = {
+    "worker": workspace_pb2.Worker.DESCRIPTOR,
+    "workspace": workspace_pb2.Workspace.DESCRIPTOR,
+    "task": routing_pb2.Task.DESCRIPTOR,
+    "reservation": routing_pb2.Reservation.DESCRIPTOR,
+}
+
+
+def test_migrating_lists_names_that_answers_do_not_have() -> None:
+    text = TEXTS["docs/migrating.md"].partition("- **Names beside sids**")[2]
+    text = text.partition(" An\n  answer says")[0]
+    missing = 0
+    for part in text.split(";"):
+        (noun,) = re.findall(r" of a (\w+)", part.replace("\n", " "))
+        fields = _RESOURCES[noun].fields_by_name
+        for name in re.findall(r"`(\w+)`", part.partition(f" of a {noun}")[0]):
+            assert name not in fields, name
+            missing += 1
+    assert missing == 6
