@@ -1,9 +1,11 @@
 """Tasks and reservations as protos."""
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 from flexcore.domain.model import Reservation, Task
 from flexcore.domain.parts import Choice, Refusal, Route
+from flexcore.domain.plans import DEFAULT_FILTER, EXHAUSTION, RESTART, ROUTED
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.services.convert import numbers, seconds_to_proto, texts, time_to_proto
 from flexcore.v1 import routing_pb2
@@ -15,7 +17,21 @@ RESERVATION_STATUS = numbers(
 )
 RESERVATION_STATUS_TEXT = texts(routing_pb2.ReservationStatus, "RESERVATION_STATUS")
 
+_PLACES = {
+    DEFAULT_FILTER: routing_pb2.ROUTING_PLACE_DEFAULT_FILTER,
+    EXHAUSTION: routing_pb2.ROUTING_PLACE_EXHAUSTED,
+    ROUTED: routing_pb2.ROUTING_PLACE_ROUTING_TARGET,
+    RESTART: routing_pb2.ROUTING_PLACE_RESTART,
+}
 _UNASSIGNED = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
+
+
+class Place(TypedDict):
+    """The fields of a place that RoutingStep and StepExplanation share."""
+
+    place: "routing_pb2.RoutingPlace.ValueType"
+    filter_index: int | None
+    target_index: int | None
 
 
 def task_to_proto(row: Task) -> routing_pb2.Task:
@@ -49,8 +65,7 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
         routing_targets=map(_route_to_proto, row.routes),
         refusals=map(_refusal_to_proto, row.refusals),
         step=routing_pb2.RoutingStep(
-            filter_index=row.step_filter,
-            target_index=row.step_target,
+            **place_to_proto(row.step_filter, row.step_target),
             start_time=time_to_proto(row.step_start),
             deadline=time_to_proto(row.step_deadline),
         ),
@@ -60,6 +75,23 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
     if row.route >= 0:
         message.routing_target_index = row.route
     return message
+
+
+def place_to_proto(filter_index: int, target_index: int) -> Place:
+    """Return where a step is: what leads there, of which filter, which target of it.
+
+    Indices that mean something else to the domain are left out.
+    """
+    if filter_index >= 0:
+        return Place(
+            place=routing_pb2.ROUTING_PLACE_FILTER,
+            filter_index=filter_index,
+            target_index=target_index,
+        )
+    # What a workflow's own exhaustion leads to is no filter's.
+    of_filter = filter_index == EXHAUSTION and target_index >= 0
+    owner = target_index if of_filter else None
+    return Place(place=_PLACES[filter_index], filter_index=owner, target_index=None)
 
 
 def _route_to_proto(route: Route) -> routing_pb2.RoutingTarget:
