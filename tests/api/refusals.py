@@ -1,13 +1,42 @@
-"""What a refused call tells its caller, unpacked."""
+"""What a refused call tells its caller, unpacked, and held to what error.proto says."""
 
+import re
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
+ERRORS = Path(__file__).parents[2] / "protos/flexcore/v1/error.proto"
+
+
+#: keys that error.proto shows and says when they are missing
+SOMETIMES = {"RESOURCE_EXISTS": {"sid"}, "LIMIT_EXCEEDED": {"sid"}}
+
+
+class Example(NamedTuple):
+    """What error.proto shows for a reason."""
+
+    code: str
+    keys: set[str]
+
+
+@cache
+def examples() -> dict[str, Example]:
+    """Return what error.proto shows for each reason."""
+    found = {}
+    for block in ERRORS.read_text().split("ERROR_REASON_"):
+        code = re.search(r"^  //     ([A-Z_]+)\b", block, re.MULTILINE)
+        shown = re.search(r'reason: "([A-Z_]+)",[\s/]*metadata: \{([^}]*)\}', block)
+        if code and shown:
+            keys = set(re.findall(r'"(\w+)":', shown[2]))
+            found[shown[1]] = Example(code[1], keys)
+    return found
 
 
 @dataclass
@@ -26,10 +55,16 @@ class Refusal:
 
 
 async def refusal(call: Awaitable[Any]) -> Refusal:
-    """Await a call that must fail; return what it was refused with."""
+    """Await a call that must fail as documented; return what it was refused with."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return unpacked(caught.value)
+    found = unpacked(caught.value)
+    if found.reason:
+        example = examples()[found.reason]
+        must = example.keys - SOMETIMES.get(found.reason, set())
+        assert found.code == example.code, found.reason
+        assert found.metadata.keys() >= must, found.text
+    return found
 
 
 def unpacked(error: grpc.aio.AioRpcError) -> Refusal:

@@ -67,7 +67,8 @@ async def test_the_last_key_of_an_account_stays(serving: Serving) -> None:
     (key,) = (await serving.client.admin.ListKeys()).keys
     refused = await refusal(serving.client.admin.RevokeKey(sid=key.sid))
 
-    assert refused.code == "FAILED_PRECONDITION"
+    assert [*refused] == ["FAILED_PRECONDITION", "RESOURCE_REQUIRED"]
+    assert refused.metadata == {"sid": key.sid}
 
 
 async def test_an_operator_sees_the_keys_of_any_account(serving: Serving) -> None:

@@ -318,3 +318,30 @@ async def strange_client(serving: Serving) -> Any:
     account = (await admin.CreateAccount(friendly_name="other")).account
     made = await admin.CreateKey(account_sid=account.sid, friendly_name="other")
     return await serving.connect(f"{made.key.sid}.{made.secret}")
+
+
+async def test_a_reached_limit_is_told_with_whose_it_is(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = serving.client.workspace
+    (workspace,) = (await setup.ListWorkspaces()).workspaces
+    monkeypatch.setattr(limits, "ACTIVITIES_MAX", 3)
+    refused = await refusal(setup.CreateActivity(friendly_name="Lunch"))
+
+    assert refused.metadata == {"limit": "3", "sid": workspace.sid}
+    assert (
+        refused.text == f"workspace {workspace.sid} has 3 activities, the most allowed"
+    )
+
+
+async def test_a_call_that_changes_too_much_is_told_how_much_it_may(
+    serving: Serving,
+) -> None:
+    setup = serving.client.workspace
+    for number in range(4):
+        await setup.CreateTaskChannel(unique_name=f"more{number}")
+    workers = [{"friendly_name": f"w{number}"} for number in range(200)]
+    refused = await refusal(setup.BatchCreateWorkers(workers=workers))
+
+    assert [*refused] == ["RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED"]
+    assert refused.metadata == {"limit": str(limits.CHANGE_SET_RESOURCES)}

@@ -68,6 +68,7 @@ async def test_task_that_waits_is_explained_step_by_step(serving: Serving) -> No
     assert not found.reservations
     now, then = found.steps
     assert now == pb.StepExplanation(
+        place=routing_pb2.ROUTING_PLACE_FILTER,
         filter_index=0,
         target_index=0,
         task_queue_sid=queue,
@@ -77,7 +78,7 @@ async def test_task_that_waits_is_explained_step_by_step(serving: Serving) -> No
         workers=2,
         failures=[
             pb.ConditionCount(
-                condition="queue", text='languages HAS "es" fails', workers=2
+                condition=pb.CONDITION_QUEUE, text='languages HAS "es" fails', workers=2
             )
         ],
         nearest=now.nearest,

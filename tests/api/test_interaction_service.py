@@ -201,3 +201,14 @@ async def test_a_closed_channel_takes_no_invite(serving: Serving) -> None:
 
     refused = await refusal(interaction.CreateInvite(interaction_sid=sid))
     assert refused.code == "FAILED_PRECONDITION"
+
+
+async def test_a_conversation_nobody_takes_part_in_is_no_interaction(
+    serving: Serving,
+) -> None:
+    talk = (await serving.client.conversation.CreateConversation()).conversation
+    call = serving.client.interaction.CreateInteraction(conversation_sid=talk.sid)
+    refused = await refusal(call)
+
+    assert [*refused] == ["FAILED_PRECONDITION", "CUSTOMER_MISSING"]
+    assert refused.metadata == {"sid": talk.sid}

@@ -288,7 +288,18 @@ async def test_the_default_task_channel_stays(serving: Serving) -> None:
     default = await named(serving, "", "default")
     refused = await refusal(serving.client.workspace.DeleteTaskChannel(sid=default.sid))
 
-    assert refused.code == "FAILED_PRECONDITION"
+    assert [*refused] == ["FAILED_PRECONDITION", "RESOURCE_REQUIRED"]
+
+
+async def test_a_taken_name_of_a_task_channel_says_who_has_it(
+    serving: Serving,
+) -> None:
+    default = await named(serving, "", "default")
+    setup = serving.client.workspace
+    refused = await refusal(setup.CreateTaskChannel(unique_name="default"))
+
+    assert refused.text == f"unique_name 'default' is taken by {default.sid}"
+    assert refused.metadata == {"sid": default.sid, "field": "unique_name"}
 
 
 # --- task queues and workflows ---------------------------------------------------------

@@ -257,8 +257,9 @@ async def test_a_waiting_task_moves_to_another_channel(serving: Serving) -> None
     call = routing.UpdateTask(sid=task.sid, virtual_start_time=future)
     assert (await refusal(call)).fields.keys() == {"virtual_start_time"}
     await make_worker(serving)
-    call = routing.UpdateTask(sid=task.sid, task_channel="sms")
-    assert (await refusal(call)).code == "FAILED_PRECONDITION"
+    refused = await refusal(routing.UpdateTask(sid=task.sid, task_channel="sms"))
+    assert [*refused] == ["FAILED_PRECONDITION", "ILLEGAL_TRANSITION"]
+    assert refused.metadata["cause"] == "update"
 
 
 async def test_a_task_no_filter_takes_is_refused(serving: Serving) -> None:
@@ -310,3 +311,53 @@ async def test_an_offer_tells_why_it_went_there(serving: Serving) -> None:
     assert offer.choice.rule == "longest_idle"
     assert offer.choice.runner_up_sid == other.sid
     assert int(offer.choice.key) < int(offer.choice.runner_up_key)
+
+
+async def test_a_task_says_what_leads_it_to_where_it_is(serving: Serving) -> None:
+    client, queue = serving.client, await only_queue(serving)
+    targets = [{"queue": queue, "timeout": 5}, {"queue": queue, "timeout": 5}]
+    spare = {"action": "queue", "queue": queue}
+    filters = [
+        {"expression": "never == 1", "targets": targets},
+        {"expression": "lang == 'es'", "targets": targets, "on_exhausted": spare},
+    ]
+    routing = {"filters": filters, "default_filter": {"queue": queue}}
+    made = await client.workspace.CreateWorkflow(
+        friendly_name="places", configuration=json.dumps({"task_routing": routing})
+    )
+    sid = made.workflow.sid
+    spanish, other, routed = [
+        (await client.routing.CreateTask(workflow_sid=sid, **given)).task
+        for given in (
+            {"attributes": '{"lang":"es"}'},
+            {},
+            {"routing_targets": [{"sid": queue}]},
+        )
+    ]
+    serving.clock.advance(5 * limits.SECOND)
+    second = (await client.routing.GetTask(sid=spanish.sid)).task
+    serving.clock.advance(5 * limits.SECOND)
+    exhausted = (await client.routing.GetTask(sid=spanish.sid)).task
+
+    assert [place_of(each) for each in (spanish, second, exhausted, other, routed)] == [
+        ("FILTER", 1, 0),
+        ("FILTER", 1, 1),
+        ("EXHAUSTED", 1, None),
+        ("DEFAULT_FILTER", None, None),
+        ("ROUTING_TARGET", None, None),
+    ]
+
+
+async def only_queue(serving: Serving) -> str:
+    return str((await serving.client.workspace.ListTaskQueues()).task_queues[0].sid)
+
+
+def place_of(task: pb.Task) -> tuple[str, int | None, int | None]:
+    """Return the place of a task's step, with its indices or None."""
+    step = task.step
+    name = pb.RoutingPlace.Name(step.place)
+    return (
+        name.removeprefix("ROUTING_PLACE_"),
+        step.filter_index if step.HasField("filter_index") else None,
+        step.target_index if step.HasField("target_index") else None,
+    )

@@ -15,11 +15,14 @@ import pytest
 import typer
 
 from flexcore.cli.app import app
+from flexcore.domain import limits
 from flexcore.domain.document_fields import DROPPED
+from flexcore.domain.expressions import Context, parse
 from flexcore.domain.ids import RESOURCES
 from flexcore.domain.semantics import POLICIES
 from flexcore.domain.states import CONSEQUENCES, MACHINES
 from flexcore.services.registry import SERVICES
+from flexcore.v1 import routing_pb2, workspace_pb2
 from tests.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +205,99 @@ def test_semantics_are_those_of_the_policies_and_the_vectors() -> None:
     assert all(f"\n| `{name}` |" in page for name in POLICIES)
 
 
+def test_figures_of_the_readme_are_those_that_were_kept() -> None:
+    printer = runpy.run_path(str(ROOT / "docs/print_figures.py"))
+    _, _, rest = TEXTS["README.md"].partition(printer["BEGIN"])
+    shown, _, _ = rest.partition(printer["END"])
+
+    assert shown == printer["table"](), "python docs/print_figures.py"
+    assert printer["figures"]().keys() <= printer["MEANINGS"].keys()
+    assert shown.count("python -m benchmarks") == len(printer["figures"]()) > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ARCHITECTURE.md",
+        "docs/consistency.md",
+        "docs/migrating.md",
+        "protos/flexcore/v1/event_service.proto",
+    ],
+)
+def test_pages_say_how_long_the_log_is_held(name: str) -> None:
+    """It is no option: nothing reads another value than the limit's."""
+    text = re.sub(r"\s+(?://\s)?", " ", (ROOT / name).read_text())
+
+    assert f"{limits.LOG_RETENTION // limits.DAY} days" in text
+    assert "configured otherwise" not in text
+
+
+def test_readme_claims_no_more_of_taskrouter_than_migrating_gives() -> None:
+    _, _, claim = TEXTS["README.md"].partition("\n- **Routing**: ")
+    claim = " ".join(claim.partition("\n- **")[0].split())
+
+    assert claim.startswith("TaskRouter's routing for messaging")
+    assert "(what is not there: [docs/migrating.md](docs/migrating.md))" in claim
+    assert len(TEXTS["docs/migrating.md"].partition("\n## Not there\n")[2]) > 100
+
+
+def page_block(name: str, kind: str) -> str:
+    """Return the one fenced block of a kind on a page."""
+    found = re.findall(rf"^```{kind}\n(.*?)^```", TEXTS[name], re.DOTALL | re.MULTILINE)
+    (block,) = found
+    return str(block)
+
+
+async def test_routing_walks_and_explains_as_its_page_says(serving: Serving) -> None:
+    document = page_block("docs/routing.md", "json")
+    made = await serving.client.workspace.ImportWorkspace(document=document)
+    assert not made.warnings
+    names = {"workspace_sid": made.workspace.sid}
+    listed = await serving.client.workspace.ListTaskQueues(**names)
+    queues = {queue.friendly_name: queue.sid for queue in listed.task_queues}
+    create = serving.client.routing.CreateTask
+    texts = re.findall(
+        r"A task(?: no filter\s+takes, such as)? `(.*?)`", TEXTS["docs/routing.md"]
+    )
+    spanish, french = [
+        (await create(**names, attributes=attributes)).task for attributes in texts
+    ]
+    assert [spanish.task_queue_sid, french.task_queue_sid] == [
+        queues["spanish"],
+        queues["everyone"],
+    ]
+    explain = serving.client.routing.ExplainTask
+    told = (await explain(sid=spanish.sid)).explanation.text
+    assert f"{told}\n" == page_block("docs/routing.md", "text")
+
+    serving.clock.advance(60 * limits.SECOND)
+    moved = (await serving.client.routing.GetTask(sid=spanish.sid)).task
+    assert (moved.task_queue_sid, moved.priority) == (queues["everyone"], 5)
+
+
+def test_expressions_are_what_the_page_on_routing_says() -> None:
+    rows = re.findall(
+        r"^\| `(.+?)` \| `(\{.*\})` \| (true|false) \|$",
+        TEXTS["docs/routing.md"],
+        re.MULTILINE,
+    )
+    assert len(rows) >= 10
+
+    for text, attributes, outcome in rows:
+        found = parse(text, Context.TASK).evaluate(json.loads(attributes))
+        assert str(found).lower() == outcome, text
+
+
+def test_the_page_on_routing_has_an_example_of_every_context() -> None:
+    rows = re.findall(
+        r"^\| (\w+) \|.*\| `([^`]+)` \|$", TEXTS["docs/routing.md"], re.MULTILINE
+    )
+
+    for name, text in rows:
+        parse(text, Context(name))
+    assert {name for name, _ in rows} == {each.value for each in Context}
+
+
 def glossary() -> dict[str, str]:
     """Return the words of the glossary, each with its prefix or nothing."""
     entries = re.findall(
@@ -279,3 +375,24 @@ def test_migrating_names_rpcs_that_exist() -> None:
         and not row[1].startswith(("the same", "the client", "the snapshot"))
     ]
     assert silent == []
+
+
+_RESOURCES = {
+    "worker": workspace_pb2.Worker.DESCRIPTOR,
+    "workspace": workspace_pb2.Workspace.DESCRIPTOR,
+    "task": routing_pb2.Task.DESCRIPTOR,
+    "reservation": routing_pb2.Reservation.DESCRIPTOR,
+}
+
+
+def test_migrating_lists_names_that_answers_do_not_have() -> None:
+    text = TEXTS["docs/migrating.md"].partition("- **Names beside sids**")[2]
+    text = text.partition(" An\n  answer says")[0]
+    missing = 0
+    for part in text.split(";"):
+        (noun,) = re.findall(r" of a (\w+)", part.replace("\n", " "))
+        fields = _RESOURCES[noun].fields_by_name
+        for name in re.findall(r"`(\w+)`", part.partition(f" of a {noun}")[0]):
+            assert name not in fields, name
+            missing += 1
+    assert missing == 6

@@ -32,6 +32,7 @@ from flexcore.services import (
 from flexcore.services.policy import Access, policy_of
 from flexcore.services.registry import SERVICES
 from flexcore.v1 import error_pb2, rules_pb2
+from tests.api.refusals import examples
 
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos"
@@ -90,6 +91,8 @@ FIELD_ITEMS = {
     "routing_targets": limits.ROUTES_MAX,
     "tasks": limits.BATCH_MAX,
     "workers": limits.BATCH_MAX,
+    "split_by_wait_time": limits.SPLITS_MAX,
+    "sids": limits.STATISTICS_QUEUES_MAX,
 }
 
 
@@ -270,6 +273,20 @@ def test_a_policy_without_an_rpc_stops_the_server() -> None:
         policy_of(SERVICES, table)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_an_rpc_names_a_reason_with_its_code(
+    method: MethodDescriptor, comments: dict[str, str]
+) -> None:
+    """`CODE ... with REASON`: the code is the one that error.proto shows for it."""
+    _, _, errors = comments[method.name].partition("\n Errors:")
+    code = ""
+    for word in re.findall(r"\b[A-Z]{2,}(?:_[A-Z]+)*\b", errors):
+        if word in CODES:
+            code = word
+        else:
+            assert code == examples()[word].code, word
+
+
 def test_the_reasons_of_the_wire_are_those_of_the_domain() -> None:
     names = {
         name.removeprefix("ERROR_REASON_") for name, _ in error_pb2.ErrorReason.items()
@@ -283,3 +300,17 @@ def test_every_reason_has_an_example() -> None:
 
     for reason in Reason:
         assert text.count(f'reason: "{reason.value}"') == 1, reason
+
+
+def test_every_limit_is_read_by_the_code_or_held_to_a_proto() -> None:
+    """One that is written down and read nowhere would limit nothing."""
+    package = ROOT / "src/flexcore"
+    table = (package / "domain/limits.py").read_text()
+    names = set(re.findall(r"^([A-Z_0-9]+) = ", table, re.MULTILINE))
+    read = set(
+        re.findall(r"\w+", " ".join(re.findall(r" = (.*)$", table, re.MULTILINE)))
+    )
+    for path in (*package.rglob("*.py"), *package.rglob("*.pyx"), Path(__file__)):
+        read |= set(re.findall(r"\blimits\.([A-Z_0-9]+)", path.read_text()))
+
+    assert names - read == set()

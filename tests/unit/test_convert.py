@@ -13,6 +13,7 @@ from flexcore.domain.log import Cause, ChangeSet, Event
 from flexcore.domain.semantics import POLICIES, Semantics, resolved
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine.commands import Answer
+from flexcore.engine.routing.eligibility import CONDITIONS
 from flexcore.services.convert import seconds_to_proto, time_from_proto, time_to_proto
 from flexcore.services.convert_event import (
     change_set_to_proto,
@@ -24,6 +25,7 @@ from flexcore.services.convert_rows import TO_PROTO, answer_to_proto
 from flexcore.services.convert_workspace import add_load
 from flexcore.v1 import (
     event_pb2,
+    explanation_pb2,
     policy_pb2,
     routing_pb2,
     routing_service_pb2,
@@ -380,3 +382,9 @@ def test_the_statuses_of_the_wire_are_those_of_the_domain() -> None:
     }
 
     assert words == {status.name for status in TaskStatus} | {"UNSPECIFIED"}
+
+
+def test_conditions_have_the_order_workers_are_asked_in() -> None:
+    names = [name for name, number in explanation_pb2.Condition.items() if number]
+
+    assert [name.removeprefix("CONDITION_").lower() for name in names] == [*CONDITIONS]

@@ -201,7 +201,7 @@ async def test_invites_whose_tasks_are_open_are_bounded(running: Running) -> Non
     for _ in range(limits.OPEN_INVITES_MAX - 1):
         await running.submit(invite)
 
-    with pytest.raises(ResourceExhausted, match="at most 10 open invites"):
+    with pytest.raises(ResourceExhausted, match="has 10 open invites"):
         await running.submit(invite)
     await running.submit(c.CloseInteractionChannel(interaction_sid=interaction.sid))
 

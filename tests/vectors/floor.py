@@ -14,7 +14,15 @@ from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import FlexcoreError
 from flexcore.domain.ids import Ids
 from flexcore.domain.limits import SECOND
-from flexcore.domain.model import Activity, Reservation, Row, Task, Worker, Workflow
+from flexcore.domain.model import (
+    Activity,
+    Reservation,
+    Row,
+    Task,
+    TaskChannel,
+    Worker,
+    Workflow,
+)
 from flexcore.domain.parts import Route
 from flexcore.engine import commands as c
 from flexcore.engine.decider import Decided, Decider, handlers
@@ -63,6 +71,8 @@ class Floor:
         self._workspace = self.do(workspace)[0].sid
         for activity in self.state.of_kind(Activity):
             self._sids[activity.friendly_name] = activity.sid
+        for channel in self.state.of_kind(TaskChannel):
+            self._sids[channel.unique_name] = channel.sid
         self.add_channel("voice")
         self.add_queue("Q")
         self.lead(step("Q"))

@@ -136,7 +136,6 @@ def test_vector_42_ordering_by_a_text_is_no_ordering() -> None:
 
 def call_after_a_chat(floor: Floor) -> Seen:
     """A called an hour ago and chatted a minute ago, B called half an hour ago."""
-    floor.add_channel("chat")
     floor.hire("A")
     floor.hire("B")
     floor.update_channel("B", "chat", available=False)

@@ -6,7 +6,6 @@ from tests.vectors.registry import compat, vector
 
 @vector(28)
 def chats_of_every_kind(floor: Floor) -> Seen:
-    floor.add_channel("chat")
     floor.staff("A")
     floor.update_channel("A", "chat", configured_capacity=3)
     floor.add_task("wrapping", channel="chat")

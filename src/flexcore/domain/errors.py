@@ -45,7 +45,9 @@ class Reason(Enum):
     CHANNEL_OPEN = "CHANNEL_OPEN"
     CONVERSATION_CLOSED = "CONVERSATION_CLOSED"
     SENDER_MISSING = "SENDER_MISSING"
+    CUSTOMER_MISSING = "CUSTOMER_MISSING"
     RESOURCE_IN_USE = "RESOURCE_IN_USE"
+    RESOURCE_REQUIRED = "RESOURCE_REQUIRED"
     NO_FILTER_MATCHED = "NO_FILTER_MATCHED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
@@ -191,6 +193,9 @@ class PermissionDenied(FlexcoreError):
 
     kind = Kind.PERMISSION_DENIED
     reason = Reason.PERMISSION_DENIED
+
+    def __init__(self, method: str, text: str) -> None:
+        super().__init__(text, metadata={"method": method})
 
 
 class DeadlineExceeded(FlexcoreError):

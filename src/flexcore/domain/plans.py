@@ -27,6 +27,10 @@ DEFAULT_FILTER = -1
 #: target_index of that step is the filter whose exhaustion it was, or DOCUMENT
 EXHAUSTION = -2
 DOCUMENT = -1
+#: the step_filter of a task that is in no step: where its routing target says, or about to
+#: enter its workflow anew when its offers have ended
+ROUTED = -3
+RESTART = -4
 
 ACTIONS = ("cancel", "default", "repeat", "queue")
 

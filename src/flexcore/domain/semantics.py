@@ -160,7 +160,8 @@ POLICIES: Mapping[str, Policy] = {
         (),
         (0, 86400),
         True,
-        "how long a wrap-up may take; 0 means no limit",
+        "how long a wrap-up may take, the same on every task channel and not to be "
+        "extended by a call; 0 means no limit",
     ),
     "auto_complete": Policy(
         True,

@@ -265,7 +265,8 @@ class Decision:
         ):
             if count > most:
                 raise ResourceExhausted(
-                    f"one call may {what.format(most)}, this one would {what.format(count)}"
+                    f"one call may {what.format(most)}, this one would {what.format(count)}",
+                    metadata={"limit": str(most)},
                 )
 
     def _size(self) -> int:

@@ -6,7 +6,7 @@ which account. It is decided, logged and recovered like any account.
 
 from flexcore.domain import limits
 from flexcore.domain.addresses import parse_address
-from flexcore.domain.errors import AlreadyExists, FailedPrecondition, NotFound
+from flexcore.domain.errors import AlreadyExists, FailedPrecondition, NotFound, Reason
 from flexcore.domain.model import Account, Claim, Key
 from flexcore.engine.commands import (
     ClaimAddress,
@@ -33,7 +33,8 @@ class Directory:
         """Create a tenant."""
         name = required(command.friendly_name, "friendly_name")
         count = decision.state.count_of(Account)
-        refuse_full(count, limits.ACCOUNTS_MAX, "accounts", "a server")
+        directory = decision.state.account_sid
+        refuse_full(count, limits.ACCOUNTS_MAX, "accounts", directory)
         row = Account(sid=decision.ids.sid("AC"), friendly_name=name)
         return (decision.create(row, "account.created"),)
 
@@ -42,7 +43,7 @@ class Directory:
         account = decision.get(command.account_sid, Account)
         keys = decision.state.where(Key, "account_sid", account.sid)
         count = sum(not key.revoke_time for key in keys)
-        refuse_full(count, limits.KEYS_MAX, "keys", "an account")
+        refuse_full(count, limits.KEYS_MAX, "keys", account.sid)
         sid = decision.ids.sid("SK")
         row = Key(
             sid=sid,
@@ -75,7 +76,7 @@ class Directory:
         if claim.account_sid:
             raise AlreadyExists(
                 f"address {address} belongs to another account",
-                metadata={"address": address},
+                metadata={"field": "address"},
             )
         return (
             decision.change(claim, "address.claimed", account_sid=command.account_sid),
@@ -101,5 +102,6 @@ def _refuse_last(decision: Decision, key: Key) -> None:
         if keys == [key]:
             raise FailedPrecondition(
                 f"key {key.sid} is the last {whose}; create another first",
+                reason=Reason.RESOURCE_REQUIRED,
                 metadata={"sid": key.sid},
             )

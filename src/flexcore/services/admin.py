@@ -47,7 +47,9 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     ) -> pb.CreateKeyResponse:
         principal = caller()
         if request.operator and not principal.operator:
-            raise PermissionDenied("only an operator key can create operator keys")
+            raise PermissionDenied(
+                "CreateKey", "only an operator key can create operator keys"
+            )
         command = commands.CreateKey(
             request_id=request.request_id,
             account_sid=_of_account(principal, request.account_sid).account_sid,
@@ -87,7 +89,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         keys = await self._port.list(caller(), Key, {}, None, limits.KEYS_MAX)
         theirs = (row for row in keys.rows if isinstance(row, Key) and row.operator)
         if any(key.sid == request.sid for key in theirs):
-            raise PermissionDenied(f"key {request.sid} is an operator's")
+            raise PermissionDenied("RevokeKey", f"key {request.sid} is an operator's")
 
 
 def _of_account(principal: Principal, account_sid: str) -> Principal:

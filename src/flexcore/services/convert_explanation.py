@@ -1,9 +1,14 @@
 """Explanations as protos."""
 
 from flexcore.engine.port import Explanation, StepExplanation
-from flexcore.services.convert import time_to_proto
-from flexcore.services.convert_routing import reservation_to_proto
+from flexcore.services.convert import texts, time_to_proto
+from flexcore.services.convert_routing import place_to_proto, reservation_to_proto
 from flexcore.v1 import explanation_pb2
+
+_CONDITIONS = {
+    word: number
+    for number, word in texts(explanation_pb2.Condition, "CONDITION").items()
+}
 
 
 def explanation_to_proto(found: Explanation) -> explanation_pb2.Explanation:
@@ -19,8 +24,7 @@ def explanation_to_proto(found: Explanation) -> explanation_pb2.Explanation:
 
 def _step_to_proto(step: StepExplanation) -> explanation_pb2.StepExplanation:
     message = explanation_pb2.StepExplanation(
-        filter_index=step.filter_index,
-        target_index=step.target_index,
+        **place_to_proto(step.filter_index, step.target_index),
         task_queue_sid=step.task_queue_sid,
         task_queue_name=step.task_queue_name,
         expression=step.expression,
@@ -31,7 +35,7 @@ def _step_to_proto(step: StepExplanation) -> explanation_pb2.StepExplanation:
         candidates=step.candidates,
         failures=[
             explanation_pb2.ConditionCount(
-                condition=row.condition, text=row.text, workers=row.workers
+                condition=_CONDITIONS[row.condition], text=row.text, workers=row.workers
             )
             for row in step.failures
         ],

@@ -1,6 +1,7 @@
 """Tasks and reservations as protos."""
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 from flexcore.domain.model import Reservation, Task
 from flexcore.domain.parts import (
@@ -10,7 +11,8 @@ from flexcore.domain.parts import (
     Refusal,
     Route,
 )
-from flexcore.domain.states import ReservationStatus, TaskStatus
+from flexcore.domain.plans import DEFAULT_FILTER, EXHAUSTION, RESTART, ROUTED
+from flexcore.domain.states import WAITING_TASK, ReservationStatus, TaskStatus
 from flexcore.services.convert import numbers, seconds_to_proto, texts, time_to_proto
 from flexcore.v1 import routing_pb2
 
@@ -22,7 +24,20 @@ RESERVATION_STATUS = numbers(
 CALLBACK_REASON = numbers(routing_pb2.CallbackReason, "CALLBACK_REASON", CallbackReason)
 RESERVATION_STATUS_TEXT = texts(routing_pb2.ReservationStatus, "RESERVATION_STATUS")
 
-_UNASSIGNED = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
+_PLACES = {
+    DEFAULT_FILTER: routing_pb2.ROUTING_PLACE_DEFAULT_FILTER,
+    EXHAUSTION: routing_pb2.ROUTING_PLACE_EXHAUSTED,
+    ROUTED: routing_pb2.ROUTING_PLACE_ROUTING_TARGET,
+    RESTART: routing_pb2.ROUTING_PLACE_RESTART,
+}
+
+
+class Place(TypedDict):
+    """The fields of a place that RoutingStep and StepExplanation share."""
+
+    place: "routing_pb2.RoutingPlace.ValueType"
+    filter_index: int | None
+    target_index: int | None
 
 
 def task_to_proto(row: Task) -> routing_pb2.Task:
@@ -46,7 +61,7 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
         reason=row.reason,
         virtual_start_time=time_to_proto(row.virtual_start_time),
         timeout=seconds_to_proto(row.timeout_seconds),
-        deadline=time_to_proto(row.deadline if row.status in _UNASSIGNED else 0),
+        deadline=time_to_proto(row.deadline if row.status in WAITING_TASK else 0),
         queue_entered_time=time_to_proto(row.queue_entered_time),
         assignment_count=row.assignment_count,
         sequence=row.sequence,
@@ -56,8 +71,7 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
         routing_targets=map(_route_to_proto, row.routes),
         refusals=map(_refusal_to_proto, row.refusals),
         step=routing_pb2.RoutingStep(
-            filter_index=row.step_filter,
-            target_index=row.step_target,
+            **place_to_proto(row.step_filter, row.step_target),
             start_time=time_to_proto(row.step_start),
             deadline=time_to_proto(row.step_deadline),
         ),
@@ -69,6 +83,23 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
     if row.route >= 0:
         message.routing_target_index = row.route
     return message
+
+
+def place_to_proto(filter_index: int, target_index: int) -> Place:
+    """Return where a step is: what leads there, of which filter, which target of it.
+
+    Indices that mean something else to the domain are left out.
+    """
+    if filter_index >= 0:
+        return Place(
+            place=routing_pb2.ROUTING_PLACE_FILTER,
+            filter_index=filter_index,
+            target_index=target_index,
+        )
+    # What a workflow's own exhaustion leads to is no filter's.
+    of_filter = filter_index == EXHAUSTION and target_index >= 0
+    owner = target_index if of_filter else None
+    return Place(place=_PLACES[filter_index], filter_index=owner, target_index=None)
 
 
 def _route_to_proto(route: Route) -> routing_pb2.RoutingTarget:

@@ -132,11 +132,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
         session = open_session(self._port, context.invocation_metadata() or ())
         name = method.rpartition("/")[2]
         if access is None:
-            raise PermissionDenied(f"nobody may call {name}", metadata={"method": name})
+            raise PermissionDenied(name, f"nobody may call {name}")
         if access is Access.OPERATOR and not session.principal.operator:
-            raise PermissionDenied(
-                f"{name} needs an operator key", metadata={"method": name}
-            )
+            raise PermissionDenied(name, f"{name} needs an operator key")
         begin(session)
 
     def _read(self, request: bytes, read: Read) -> Any:

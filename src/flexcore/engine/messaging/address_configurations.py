@@ -30,11 +30,11 @@ def create_address_configuration(
     if taken:
         raise AlreadyExists(
             f"address {address} is configured by {taken[0].sid}",
-            metadata={"sid": taken[0].sid},
+            metadata={"sid": taken[0].sid, "field": "address"},
         )
     count = decision.state.count_of(AddressConfiguration)
     most = limits.ADDRESS_CONFIGURATIONS_MAX
-    refuse_full(count, most, "address configurations", "an account")
+    refuse_full(count, most, "address configurations", decision.state.account_sid)
     row = AddressConfiguration(
         sid=decision.ids.sid("IG"),
         address=address,

@@ -4,7 +4,7 @@ import msgspec
 
 from flexcore.domain.addresses import parse_address
 from flexcore.domain.attributes import canonical, changed, check_attributes
-from flexcore.domain.errors import AlreadyExists, FailedPrecondition
+from flexcore.domain.errors import AlreadyExists, FailedPrecondition, Reason
 from flexcore.domain.model import (
     Conversation,
     Interaction,
@@ -65,12 +65,13 @@ def create_interaction(decision: Decision, command: CreateInteraction) -> Rows:
         raise AlreadyExists(
             f"conversation {conversation.sid} has the open interaction channel "
             f"{conversation.channel_sid}",
-            metadata={"sid": conversation.channel_sid},
+            metadata={"sid": conversation.channel_sid, "field": "conversation_sid"},
         )
     customers = participants_of(decision, conversation.sid)
     if not customers:
         raise FailedPrecondition(
             f"conversation {conversation.sid} has no participant",
+            reason=Reason.CUSTOMER_MISSING,
             metadata={"sid": conversation.sid},
         )
     # Bots and colleagues have identities, so whoever has an address is the customer.

@@ -7,7 +7,7 @@ afresh instead of landing in a dead thread.
 """
 
 from flexcore.domain import limits
-from flexcore.domain.errors import FailedPrecondition, Reason, ResourceExhausted
+from flexcore.domain.errors import FailedPrecondition, Reason
 from flexcore.domain.model import (
     Conversation,
     Interaction,
@@ -29,6 +29,7 @@ from flexcore.domain.states import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.messaging import conversations, participants
+from flexcore.engine.setup import workspaces
 from flexcore.engine.setup.workspaces import Rows
 
 #: causes of a task's change that the invite has no state for
@@ -116,11 +117,9 @@ def refuse_full(decision: Decision, interaction_sid: str) -> None:
     rows = decision.state.where(Invite, "interaction_sid", interaction_sid)
     found = (decision.state.find(row.task_sid, Task) for row in rows)
     count = sum(task is not None and task.status in OPEN_TASK for task in found)
-    if count >= limits.OPEN_INVITES_MAX:
-        raise ResourceExhausted(
-            f"an interaction holds at most {limits.OPEN_INVITES_MAX} open invites",
-            metadata={"sid": interaction_sid},
-        )
+    workspaces.refuse_full(
+        count, limits.OPEN_INVITES_MAX, "open invites", interaction_sid
+    )
 
 
 def pending_of(decision: Decision, interaction_sid: str) -> list[Invite]:

@@ -100,7 +100,11 @@ def _refuse_backlog(decision: Decision, to: Participant) -> None:
         raise ResourceExhausted(
             f"{most} messages from {to.proxy_address} to {to.address} wait for their "
             "carrier",
-            metadata={"address": to.address, "proxy_address": to.proxy_address},
+            metadata={
+                "limit": str(most),
+                "address": to.address,
+                "proxy_address": to.proxy_address,
+            },
         )
 
 

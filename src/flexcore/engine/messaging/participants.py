@@ -8,7 +8,6 @@ from flexcore.domain.errors import (
     FailedPrecondition,
     InvalidArgument,
     Reason,
-    ResourceExhausted,
 )
 from flexcore.domain.model import (
     InteractionChannel,
@@ -20,7 +19,7 @@ from flexcore.domain.states import ParticipantStatus
 from flexcore.engine.commands import AddParticipant, RemoveParticipant
 from flexcore.engine.decision import Decision, pair_key
 from flexcore.engine.messaging.conversations import need_open, participants_of
-from flexcore.engine.setup.workspaces import Rows
+from flexcore.engine.setup.workspaces import Rows, refuse_full
 
 
 def add_participant(decision: Decision, command: AddParticipant) -> Rows:
@@ -37,7 +36,8 @@ def add_participant(decision: Decision, command: AddParticipant) -> Rows:
         for row in participants_of(decision, conversation.sid):
             if row.identity == command.identity:
                 raise AlreadyExists(
-                    f"{command.identity} takes part already", metadata={"sid": row.sid}
+                    f"identity {command.identity!r} is taken by {row.sid}",
+                    metadata={"sid": row.sid, "field": "identity"},
                 )
         return (add_identity(decision, conversation.sid, command.identity, attributes),)
     address = str(parse_address(command.address, "address"))
@@ -61,7 +61,7 @@ def add_identity(
     for row in present:
         if row.identity == identity:
             return row
-    _refuse_full(len(present), limits.PARTICIPANTS_MAX)
+    refuse_full(len(present), limits.PARTICIPANTS_MAX, "participants", conversation_sid)
     return decision.create(
         Participant(
             sid=decision.ids.sid("MB"),
@@ -90,8 +90,9 @@ def add_address(
         )
     present = participants_of(decision, conversation_sid)
     external = sum(bool(row.address) for row in present)
-    _refuse_full(len(present), limits.PARTICIPANTS_MAX)
-    _refuse_full(external, limits.EXTERNAL_PARTICIPANTS_MAX)
+    refuse_full(len(present), limits.PARTICIPANTS_MAX, "participants", conversation_sid)
+    most = limits.EXTERNAL_PARTICIPANTS_MAX
+    refuse_full(external, most, "participants with an address", conversation_sid)
     decision.bind(address, proxy_address, conversation_sid)
     return decision.create(
         Participant(
@@ -139,8 +140,3 @@ def _refuse_at_work(
                 reason=Reason.CHANNEL_OPEN,
                 metadata={"sid": row.interaction_sid},
             )
-
-
-def _refuse_full(count: int, most: int) -> None:
-    if count >= most:
-        raise ResourceExhausted(f"a conversation holds at most {most} participants")

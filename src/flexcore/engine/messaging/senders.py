@@ -32,10 +32,11 @@ class Senders:
         if taken:
             raise AlreadyExists(
                 f"address {address} has the sender {taken[0].sid}",
-                metadata={"sid": taken[0].sid},
+                metadata={"sid": taken[0].sid, "field": "address"},
             )
         count = decision.state.count_of(Sender)
-        refuse_full(count, limits.SENDERS_MAX, "senders", "an account")
+        account = decision.state.account_sid
+        refuse_full(count, limits.SENDERS_MAX, "senders", account)
         sid = decision.ids.sid("XE")
         token = required(command.auth_token, "auth_token")
         row = Sender(

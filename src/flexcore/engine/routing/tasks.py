@@ -100,7 +100,7 @@ def add_task(
 ) -> Task:
     """Add a task that waits in the first step of `workflow`, or on its route."""
     count = decision.state.count(Task, "open_workspace_sid", workspace.sid)
-    refuse_full(count, limits.OPEN_TASKS_MAX, "open tasks")
+    refuse_full(count, limits.OPEN_TASKS_MAX, "open tasks", workspace.sid)
     timeout_seconds = _checked_timeout(timeout_seconds)
     task = Task(
         sid=sid or decision.ids.sid("WT"),
@@ -197,7 +197,7 @@ def _on_channel(decision: Decision, task: Task, text: str) -> Task:
     if channel.sid != task.task_channel_sid and task.status != TaskStatus.PENDING:
         raise FailedPrecondition(
             f"task {task.sid} is {task.status}; its channel can change while it waits",
-            metadata={"sid": task.sid, "state": task.status.value},
+            metadata={"sid": task.sid, "state": task.status.value, "cause": "update"},
         )
     return task.evolve(
         task_channel_sid=channel.sid, task_channel_unique_name=channel.unique_name

@@ -26,7 +26,7 @@ def create_activity(decision: Decision, command: CreateActivity) -> Rows:
     name = required(command.friendly_name, "friendly_name")
     activities = decision.state.where(Activity, "workspace_sid", workspace.sid)
     refuse_taken(activities, name)
-    refuse_full(len(activities), limits.ACTIVITIES_MAX, "activities")
+    refuse_full(len(activities), limits.ACTIVITIES_MAX, "activities", workspace.sid)
     row = Activity(
         sid=decision.ids.sid("WA"),
         workspace_sid=workspace.sid,

@@ -158,7 +158,8 @@ def _refuse_counts(decision: Decision, document: WorkspaceDocument) -> None:
         count = sum(type(row) is kind for row in new)
         if count:
             there = decision.state.count(kind, "workspace_sid", document.workspace.sid)
-            refuse_full(there + count - 1, most, what)
+            refuse_full(there + count - 1, most, what, document.workspace.sid)
     if document.workspace in new:
         count = decision.state.count_of(Workspace)
-        refuse_full(count, limits.WORKSPACES_MAX, "workspaces", "an account")
+        account = decision.state.account_sid
+        refuse_full(count, limits.WORKSPACES_MAX, "workspaces", account)

@@ -30,7 +30,7 @@ def create_task_queue(decision: Decision, command: CreateTaskQueue) -> Rows:
     _check_expression(decision, workspace.sid, command.target_workers)
     queues = decision.state.where(TaskQueue, "workspace_sid", workspace.sid)
     refuse_taken(queues, name)
-    refuse_full(len(queues), limits.TASK_QUEUES_MAX, "task queues")
+    refuse_full(len(queues), limits.TASK_QUEUES_MAX, "task queues", workspace.sid)
     row = TaskQueue(
         sid=decision.ids.sid("WQ"),
         workspace_sid=workspace.sid,

@@ -1,7 +1,12 @@
 """Task channels: capacity classes of tasks, and the room workers have on them."""
 
 from flexcore.domain import limits
-from flexcore.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from flexcore.domain.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    Reason,
+)
 from flexcore.domain.model import (
     Task,
     TaskChannel,
@@ -41,9 +46,10 @@ def create_task_channel(decision: Decision, command: CreateTaskChannel) -> Rows:
     for channel in channels:
         if channel.unique_name == name:
             raise AlreadyExists(
-                f"task channel {name} exists", metadata={"sid": channel.sid}
+                f"unique_name {name!r} is taken by {channel.sid}",
+                metadata={"sid": channel.sid, "field": "unique_name"},
             )
-    refuse_full(len(channels), limits.TASK_CHANNELS_MAX, "task channels")
+    refuse_full(len(channels), limits.TASK_CHANNELS_MAX, "task channels", workspace.sid)
     channel = add_channel(
         decision,
         workspace.sid,
@@ -76,6 +82,7 @@ def delete_task_channel(decision: Decision, command: DeleteTaskChannel) -> Rows:
     if channel.unique_name == DEFAULT:
         raise FailedPrecondition(
             f"task channel {channel.sid} is `{DEFAULT}`, which every workspace has",
+            reason=Reason.RESOURCE_REQUIRED,
             metadata={"sid": channel.sid},
         )
     refuse_used(

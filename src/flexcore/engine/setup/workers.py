@@ -46,7 +46,7 @@ def _add(decision: Decision, command: CreateWorker) -> Worker:
     name = required(command.friendly_name, "friendly_name")
     attributes = check_attributes(command.attributes)
     count = decision.state.count(Worker, "workspace_sid", workspace.sid)
-    refuse_full(count, limits.WORKERS_MAX, "workers")
+    refuse_full(count, limits.WORKERS_MAX, "workers", workspace.sid)
     activity = resolve_activity(
         decision, workspace.sid, command.activity or workspace.default_activity_sid
     )

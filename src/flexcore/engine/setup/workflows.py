@@ -49,7 +49,7 @@ def create_workflow(
     name = required(command.friendly_name, "friendly_name")
     workflows = decision.state.where(Workflow, "workspace_sid", workspace.sid)
     refuse_taken(workflows, name)
-    refuse_full(len(workflows), limits.WORKFLOWS_MAX, "workflows")
+    refuse_full(len(workflows), limits.WORKFLOWS_MAX, "workflows", workspace.sid)
     _check_configuration(decision, workspace.sid, command.configuration)
     seconds = _timeout(command.task_reservation_timeout_seconds)
     workflow = Workflow(
@@ -129,7 +129,7 @@ def _drop_oldest(
     raise ResourceExhausted(
         f"open tasks are in each of the {len(rows)} revisions of {workflow.sid}; move"
         " them with re_evaluate_tasks",
-        metadata={"limit": str(limits.REVISIONS_MAX)},
+        metadata={"limit": str(limits.REVISIONS_MAX), "sid": workflow.sid},
     )
 
 

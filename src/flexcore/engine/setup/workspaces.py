@@ -48,11 +48,12 @@ N = TypeVar("N", Workflow, Workspace)
 
 
 def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
-    """Create a workspace with three activities and the channel `default`."""
+    """Create a workspace with three activities and three task channels."""
     name = required(command.friendly_name, "friendly_name")
     known = list(decision.state.of_kind(Workspace))
     refuse_taken(known, name)
-    refuse_full(len(known), limits.WORKSPACES_MAX, "workspaces", "an account")
+    account = decision.state.account_sid
+    refuse_full(len(known), limits.WORKSPACES_MAX, "workspaces", account)
     workspace = Workspace(
         sid=decision.ids.sid("WS"),
         friendly_name=name,
@@ -82,7 +83,8 @@ def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
     )
     for row in activities:
         decision.create(row, "activity.created")
-    add_channel(decision, workspace.sid, "default", "Default")
+    for unique_name, friendly_name in _TASK_CHANNELS:
+        add_channel(decision, workspace.sid, unique_name, friendly_name)
     if command.template == "FIFO":
         _add_first_queue(decision, workspace)
     return (workspace,)
@@ -90,6 +92,7 @@ def create_workspace(decision: Decision, command: CreateWorkspace) -> Rows:
 
 #: what a new workspace begins with, the one for those who do nothing first
 _ACTIVITIES = (("Offline", False), ("Available", True), ("Unavailable", False))
+_TASK_CHANNELS = (("default", "Default"), ("chat", "Chat"), ("sms", "SMS"))
 
 
 def _one_of(activities: Sequence[Activity], text: str, field: str) -> str:
@@ -110,8 +113,6 @@ def create_defaults(decision: Decision, command: CreateDefaults) -> Rows:
         return (there,)
     (workspace,) = create_workspace(decision, CreateWorkspace(friendly_name="default"))
     assert isinstance(workspace, Workspace)
-    add_channel(decision, workspace.sid, "chat", "Chat")
-    add_channel(decision, workspace.sid, "sms", "SMS")
     return (workspace, *_add_first_queue(decision, workspace))
 
 
@@ -273,10 +274,13 @@ def refuse_taken(rows: Sequence[Named], friendly_name: str, but: str = "") -> No
             )
 
 
-def refuse_full(count: int, most: int, what: str, holder: str = "a workspace") -> None:
-    """Raise ResourceExhausted when somebody has all they may have."""
+def refuse_full(count: int, most: int, what: str, sid: str) -> None:
+    """Raise ResourceExhausted when the resource `sid` has all it may have."""
     if count >= most:
-        raise ResourceExhausted(f"{holder} holds at most {most} {what}")
+        raise ResourceExhausted(
+            f"{RESOURCES[sid[:2]]} {sid} has {most} {what}, the most allowed",
+            metadata={"limit": str(most), "sid": sid},
+        )
 
 
 #: sids of those who use a resource that a refusal names
