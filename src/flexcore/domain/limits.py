@@ -176,7 +176,7 @@ STATEMENTS = 256
 
 # The log and its readers
 TAIL_BYTES = 32 * 1024 * 1024
-LOG_READ_BYTES = 1024 * 1024
+LOG_READ_BYTES = 256 * 1024
 LOG_RETENTION = 7 * DAY
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
@@ -184,8 +184,12 @@ CLEANUP_INTERVAL = 60 * SECOND
 #: commands after which the writer checks for a checkpoint and a clean-up; one step of a
 #: clean-up deletes more than they write
 UPKEEP_COMMANDS = 250
-#: a stream message carries at most this many events
+#: a stream message carries at most this many events, and bytes unless one event alone is
+#: larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
+STREAM_MESSAGE_BYTES = 256 * 1024
+#: an agent's stream that resumes from further behind (overflow: it begins with a snapshot)
+STREAM_BEHIND_EVENTS = 10_000
 #: (overflow: the stream ends with its token, RESOURCE_EXHAUSTED)
 STREAM_WRITE_TIMEOUT = 10 * SECOND
 HEARTBEAT_INTERVAL = 15 * SECOND
@@ -273,3 +277,7 @@ PAGE_SIZE_MAX = 1_000
 LIST_SCAN_ROWS = 5_000
 LIST_SLICE_ROWS = 500
 DRAIN_TIME = 10 * SECOND
+#: streams that are told to go away at once, and the wait until the next: 10,000 of them,
+#: and so their return, take 5 seconds
+DRAIN_STREAMS = 20
+DRAIN_PAUSE = 10 * MILLISECOND

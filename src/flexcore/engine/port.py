@@ -105,6 +105,13 @@ class TailBatch(msgspec.Struct, frozen=True):
     position: int
 
 
+class LogEnd(msgspec.Struct, frozen=True):
+    """Where an account's log is; `epoch` counts its owners."""
+
+    epoch: int
+    head: int
+
+
 class LogPage(msgspec.Struct, frozen=True):
     """Some change sets of the log, of those up to the sequence `until`.
 
@@ -165,13 +172,37 @@ class Port(Protocol):
         ...
 
     def tail(
-        self, principal: Principal, after: int | None, subject: str = ""
+        self,
+        principal: Principal,
+        after: int | None,
+        subject: str = "",
+        log_filter: LogFilter | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after sequence `after` (None = from now), for ever.
 
-        `subject` narrows to one worker or conversation. A batch without change sets is
-        a heartbeat. OutOfRange when `after` lies below the floor or above the head.
+        `subject` narrows to one worker or conversation, `log_filter` to change sets with
+        an event it shows. A batch without change sets is a heartbeat. OutOfRange when
+        `after` lies below the floor or above the head.
         """
+        ...
+
+    def log_end(self, principal: Principal) -> LogEnd:
+        """Return where the log is, and in which epoch."""
+        ...
+
+    def check_place(self, principal: Principal, sequence: int) -> None:
+        """Raise OutOfRange when the log does not hold what comes after `sequence`."""
+        ...
+
+    async def find_time(self, principal: Principal, time: int) -> int:
+        """Return the sequence after which change sets are not older than `time`.
+
+        The floor when the log does not reach back so far.
+        """
+        ...
+
+    def sign(self, body: bytes) -> bytes:
+        """Return what proves that this server wrote `body`."""
         ...
 
     async def list(

@@ -1,4 +1,11 @@
-"""Secrets at rest: sealed with AES-256-GCM under the data folder's key file."""
+"""What the data folder's key is for: secrets are sealed with it, tokens signed.
+
+Secrets at rest with AES-256-GCM; what is handed out and has to come back unaltered with
+HMAC-SHA256, under a key derived from it.
+"""
+
+import hashlib
+import hmac
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -6,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flexcore.domain.ids import Ids
 
 _NONCE_BYTES = 12
+_SIGNATURE_BYTES = 16
 
 
 class Vault:
@@ -14,6 +22,7 @@ class Vault:
     def __init__(self, key: bytes, ids: Ids) -> None:
         self._cipher = AESGCM(key)
         self._ids = ids
+        self._signing_key = hmac.digest(key, b"flexcore signatures", hashlib.sha256)
 
     def seal(self, secret: str, context: str) -> bytes:
         """Return nonce and ciphertext."""
@@ -29,3 +38,7 @@ class Vault:
             raise ValueError(
                 "a stored secret does not open with this data folder's key file"
             ) from error
+
+    def sign(self, body: bytes) -> bytes:
+        """Return what proves that this server wrote `body`: 128 bits."""
+        return hmac.digest(self._signing_key, body, hashlib.sha256)[:_SIGNATURE_BYTES]
