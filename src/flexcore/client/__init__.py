@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -211,6 +212,9 @@ class Service:
         multicallable = getattr(self._stub, rpc)
         request_type = self._requests[rpc]
         unary = isinstance(multicallable, grpc.aio.UnaryUnaryMultiCallable)
+        if isinstance(multicallable, grpc.aio.StreamStreamMultiCallable):
+            # Requests are written to it.
+            return partial(multicallable, metadata=self._metadata)
 
         def call(
             request: Message | None = None,

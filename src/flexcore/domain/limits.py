@@ -194,6 +194,23 @@ STREAM_BEHIND_EVENTS = 10_000
 STREAM_WRITE_TIMEOUT = 10 * SECOND
 HEARTBEAT_INTERVAL = 15 * SECOND
 STREAMS_MAX = 10_000
+#: workers of an agent session (overflow: those beyond are not subscribed, and that is told)
+SESSION_WORKERS = 1_000
+#: what a session sends without being acknowledged (overflow: the rest waits in the log)
+SESSION_UNACKED_EVENTS = 256
+SESSION_UNACKED_BYTES = 1024 * 1024
+#: (overflow: the session ends with its token, RESOURCE_EXHAUSTED; it is looked at with
+#: every heartbeat, so at the latest after as long again)
+SESSION_ACK_TIMEOUT = 15 * SECOND
+#: commands without an answer: of a worker (overflow: RESOURCE_EXHAUSTED for the command),
+#: and of a session (overflow: nothing is read from it until there are fewer)
+SESSION_WORKER_COMMANDS = 64
+SESSION_COMMANDS = 256
+#: changes of whom it tells of that wait (overflow: nothing is read from it)
+SESSION_SUBSCRIPTIONS = 16
+#: snapshots that are taken at once, and events a session may be behind meanwhile
+SESSION_SNAPSHOTS = 50
+SESSION_SUBSCRIBE_BEHIND = 1_000
 
 # Statistics and lists of events
 #: a window that is not given

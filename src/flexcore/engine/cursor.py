@@ -104,9 +104,9 @@ class Cursor:
         return tuple(each for each in found if self._wants(each))
 
     @property
-    def behind(self) -> bool:
-        """Say whether there is something to read."""
-        return self.position < self._tail.head
+    def behind(self) -> int:
+        """How many events of the log come after the position."""
+        return max(0, self._tail.head - self.position)
 
     @property
     def ended(self) -> bool:

@@ -33,6 +33,7 @@ from flexcore.engine.port import (
     CarrierAccount,
     DeadLetter,
     Endpoint,
+    LogCursor,
     LogEnd,
     LogPage,
     ServerInfo,
@@ -202,6 +203,10 @@ class Engine:
         tail = self._account(principal.account_sid).tail
         return tail.follow(after, subject, log_filter)
 
+    def cursor(self, principal: c.Principal, after: int | None = None) -> LogCursor:
+        """Return a cursor at a sequence, or at the end."""
+        return self._account(principal.account_sid).tail.open(after)
+
     def log_end(self, principal: c.Principal) -> LogEnd:
         """Return where the log is, and in which epoch."""
         account = self._account(principal.account_sid)
@@ -217,6 +222,10 @@ class Engine:
         sid = principal.account_sid
         find = partial(self._store.find_time, sid, time)
         return (await loop.run_in_executor(self._readers, find)).after
+
+    def now(self) -> int:
+        """Return the time in microseconds."""
+        return self._clock.now()
 
     def sign(self, body: bytes) -> bytes:
         """Return what proves that this server wrote `body`."""

@@ -105,6 +105,53 @@ class TailBatch(msgspec.Struct, frozen=True):
     position: int
 
 
+class LogCursor(Protocol):
+    """Where a stream is in the log; the stream reads and waits as it can take more.
+
+    Everything that concerns the subjects it watches was given up to `position`.
+    """
+
+    position: int
+
+    def watch(self, subject: str) -> None:
+        """Read on with one subject more."""
+        ...
+
+    def unwatch(self, subject: str) -> None:
+        """Read on without a subject."""
+        ...
+
+    def read(self, until: int | None = None) -> tuple[ChangeSet, ...]:
+        """Return a piece of what comes next, up to the end of a change set."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """How many events of the log come after the position."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the stream was asked to end."""
+        ...
+
+    def beaten(self) -> None:
+        """Let the next heartbeat be due an interval from now."""
+        ...
+
+    async def wait(self) -> bool:
+        """Wait for news, or until somebody calls `wake`; False when a heartbeat is due."""
+        ...
+
+    def wake(self) -> None:
+        """Tell whoever waits that there is news."""
+        ...
+
+    def close(self) -> None:
+        """Leave the log."""
+        ...
+
+
 class LogEnd(msgspec.Struct, frozen=True):
     """Where an account's log is; `epoch` counts its owners."""
 
@@ -186,6 +233,10 @@ class Port(Protocol):
         """
         ...
 
+    def cursor(self, principal: Principal, after: int | None = None) -> LogCursor:
+        """Return a cursor at a sequence, or at the end; whoever asks closes it."""
+        ...
+
     def log_end(self, principal: Principal) -> LogEnd:
         """Return where the log is, and in which epoch."""
         ...
@@ -199,6 +250,10 @@ class Port(Protocol):
 
         The floor when the log does not reach back so far.
         """
+        ...
+
+    def now(self) -> int:
+        """Return the engine's time in microseconds."""
         ...
 
     def sign(self, body: bytes) -> bytes:

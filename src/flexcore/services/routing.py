@@ -1,6 +1,6 @@
 """RoutingService: tasks and reservations."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from flexcore.engine import commands
 from flexcore.engine.port import Port
 from flexcore.services import routing_commands as make
 from flexcore.services import statistics
+from flexcore.services.agent_session import AgentSession
 from flexcore.services.convert import given, words
 from flexcore.services.convert_event import snapshot_to_proto, worker_events
 from flexcore.services.convert_explanation import explanation_to_proto
@@ -22,8 +23,10 @@ from flexcore.services.convert_routing import (
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
 from flexcore.services.paging import list_page
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
+from flexcore.services.rules import Rules
 from flexcore.services.session import caller, session
 from flexcore.services.streams import Stream
+from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import routing_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2_grpc
 
@@ -35,6 +38,16 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._rules = Rules((pb.AgentSessionRequest.DESCRIPTOR,))
+        #: what commands of an agent session are calls of
+        self._calls: Mapping[str, Callable[[Any, Any], Awaitable[Any]]] = {
+            "update_worker": WorkspaceService(port).UpdateWorker,
+            "accept_reservation": self.AcceptReservation,
+            "reject_reservation": self.RejectReservation,
+            "wrap_reservation": self.WrapReservation,
+            "complete_reservation": self.CompleteReservation,
+            "claim_task": self.ClaimTask,
+        }
 
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
@@ -187,6 +200,12 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         )
         answer = await self._port.submit(caller(), command)
         return answer_to_proto(pb.RejectReservationResponse(), answer)
+
+    async def AgentSession(  # type: ignore[override]  # it writes itself
+        self, requests: AsyncIterator[pb.AgentSessionRequest], context: Context
+    ) -> None:
+        served = AgentSession(self._port, context, self._calls, self._rules)
+        await served.serve(requests)
 
     async def GetWorkspaceStatistics(
         self, request: pb.GetWorkspaceStatisticsRequest, context: Context

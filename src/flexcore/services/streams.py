@@ -30,12 +30,54 @@ async def close_tail(tail: AsyncIterator[TailBatch]) -> None:
         await close()
 
 
-class Stream(Generic[E, R]):
+class Writer(Generic[R]):
+    """Writes responses with their tokens, and ends the stream when nobody reads.
+
+    Every response has the fields resume_token and complete.
+    """
+
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, R],
+        tokens: ResumeTokens,
+        start: int,
+    ) -> None:
+        self._context = context
+        self._tokens = tokens
+        #: up to here everything was written, and the token that says so
+        self.written = start
+        self._token = tokens.write(start)
+
+    async def write(self, response: R, sequence: int, *, complete: bool = True) -> None:
+        """Write a message with its token; ResourceExhausted when nobody reads."""
+        token = self._tokens.write(sequence)
+        response.resume_token = token  # type: ignore[attr-defined]
+        response.complete = complete  # type: ignore[attr-defined]
+        try:
+            async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT / limits.SECOND):
+                await self._context.write(response)
+        except TimeoutError as error:
+            seconds = limits.STREAM_WRITE_TIMEOUT // limits.SECOND
+            raise self.behind(f"nothing was read for {seconds} seconds") from error
+        self.written, self._token = sequence, token
+
+    def behind(self, text: str) -> ResourceExhausted:
+        """Return what ends the stream of somebody who does not keep up.
+
+        What is on its way may never arrive: the token is that of the message before it.
+        """
+        return ResourceExhausted(
+            text,
+            reason=Reason.READER_BEHIND,
+            metadata={"resume_token": self._token},
+        )
+
+
+class Stream(Writer[R], Generic[E, R]):
     """One open stream, from its position to its end.
 
     `show` converts what the caller sees of a change set, in pieces that fit into a
-    message; `respond` makes a message of pieces. Every response has the fields
-    resume_token, complete and go_away.
+    message; `respond` makes a message of pieces, which has a field go_away.
     """
 
     def __init__(
@@ -46,26 +88,11 @@ class Stream(Generic[E, R]):
         show: Callable[[ChangeSet], Sequence[E]],
         respond: Callable[[Sequence[E]], R],
     ) -> None:
-        self._context = context
-        self._tokens = tokens
+        super().__init__(context, tokens, start)
         self._show = show
         self._respond = respond
-        #: up to here everything was written
-        self._written = start
         self._pending: list[E] = []
         self._pending_bytes = 0
-
-    async def write(self, response: R, sequence: int, *, complete: bool = True) -> None:
-        """Write a message with its token; ResourceExhausted when nobody reads."""
-        response.resume_token = self._tokens.write(sequence)  # type: ignore[attr-defined]
-        response.complete = complete  # type: ignore[attr-defined]
-        try:
-            async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT / limits.SECOND):
-                await self._context.write(response)
-        except TimeoutError as error:
-            # What was on its way may never arrive: the token of the message before it.
-            raise _reader_behind(self._tokens.write(self._written)) from error
-        self._written = sequence
 
     async def follow(
         self, port: Port, session: Session, tail: AsyncIterator[TailBatch]
@@ -89,7 +116,7 @@ class Stream(Generic[E, R]):
             await self.flush(change_set.first_sequence - 1)
         for piece, size in zip(pieces, sizes, strict=True):
             if self._pending and self._full(1, size):
-                await self._flush(self._written, complete=False)
+                await self._flush(self.written, complete=False)
             self._pending.append(piece)
             self._pending_bytes += size
 
@@ -101,7 +128,7 @@ class Stream(Generic[E, R]):
         """Write the last message: the server stops, the token is good elsewhere."""
         last = self._respond(())
         last.go_away = True  # type: ignore[attr-defined]
-        await self.write(last, self._written)
+        await self.write(last, self.written)
 
     def _full(self, count: int, size: int) -> bool:
         return (
@@ -115,13 +142,3 @@ class Stream(Generic[E, R]):
         self._pending = []
         self._pending_bytes = 0
         await self.write(response, sequence, complete=complete)
-
-
-def _reader_behind(token: str) -> ResourceExhausted:
-    """Return what ends the stream of somebody who does not read."""
-    seconds = limits.STREAM_WRITE_TIMEOUT // limits.SECOND
-    return ResourceExhausted(
-        f"nothing was read for {seconds} seconds",
-        reason=Reason.READER_BEHIND,
-        metadata={"resume_token": token},
-    )
