@@ -99,7 +99,7 @@ VALUES: dict[str, Any] = {
     "service_level_threshold": Duration(seconds=33),
     "short_abandon_threshold": Duration(seconds=33),
     "start_now": True,
-    "start_sequence": 3,
+    "start_sequence": 30,
     "sids": lambda world: [world.tokens["other_queue"]],
     "split_by_wait_time": [7],
     "start_time": now,

@@ -57,6 +57,8 @@ class Cursor:
         self._woken = False
         self._ended = False
         self._due = clock.now() + limits.HEARTBEAT_INTERVAL
+        #: whoever looks for something is told once that there is nothing more of it
+        self._tells = log_filter is not None
 
     def watch(self, subject: str) -> None:
         """Read on with one subject more."""
@@ -75,11 +77,14 @@ class Cursor:
             found = self.read()
             if found or beat:
                 self.beaten()
+                self._tells = False
                 return TailBatch(found, self.position)
             if self.behind:
                 # Much of the log is not wanted: others have their turn meanwhile.
                 await asyncio.sleep(0)
                 beat = self._clock.now() >= self._due
+            elif self._tells:
+                beat = True
             elif self._ended:
                 return None
             else:

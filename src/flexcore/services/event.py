@@ -46,9 +46,6 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             return pb.WatchEventsResponse(change_sets=change_sets)
 
         stream = Stream(context, tokens, start or 0, show, respond)
-        if request.start_now:
-            # At once, so that a caller knows from where on nothing is missing.
-            await stream.flush(start or 0)
         if start is None:
             tail = self._oldest(log_filter)
         else:
