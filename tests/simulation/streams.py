@@ -13,7 +13,7 @@ import random
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,14 @@ class Watcher(Subscriber):
 class Session(Subscriber):
     """Holds an agent session of several workers."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: those the token stands for
+        self._joined: set[str] = set()
+
     async def _open(self) -> Any:
+        if not self.token:
+            self._joined.clear()
         call = self.client.routing.AgentSession()
         what = pb.Subscribe(worker_sids=self.sids, resume_token=self.token)
         await call.write(pb.AgentSessionRequest(subscribe=what))
@@ -194,8 +201,12 @@ class Session(Subscriber):
 
     async def _take(self, response: Any) -> None:
         await super()._take(response)
-        joined = len(self.versions)
-        if joined < len(self.sids):
+        if response.HasField("snapshot"):
+            sid = response.snapshot.worker.sid
+            if sid in self._joined:
+                self._joined.clear()  # it was too far behind: all come anew
+            self._joined.add(sid)
+        if len(self._joined) < len(self.sids):
             self.token = ""  # it stands for those who came so far
         if response.events:
             ack = pb.AckEvents(sequence=response.events[-1].sequence)
@@ -349,14 +360,14 @@ def main() -> int:
         kept_seconds=arguments.kept,
         seed=arguments.seed,
     )
-    running = run(plan)
-    timed = asyncio.wait_for(running, arguments.minutes * 60)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        if arguments.plant:
-            with planted_gap(arguments.changes // 2):
-                tally = runner.run(timed)
-        else:
+    timed = asyncio.wait_for(run(plan), arguments.minutes * 60)
+    plant = planted_gap(plan.changes // 2) if arguments.plant else nullcontext()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, plant:
             tally = runner.run(timed)
+    except TimeoutError:
+        print(f"not done within {arguments.minutes:g} minutes")
+        return 1
     for problem in tally.problems[:50]:
         print(problem)
     print(tally.line())
