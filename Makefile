@@ -27,7 +27,7 @@ export REQUIREMENTS
 TARGET := make $(or $(firstword $(MAKECMDGOALS)),help)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format bench bench-routing bench-streams crash power sim debug wheel clean distclean
+.PHONY: help setup demo test test-quick lint format bench bench-routing bench-streams crash power sim streams debug wheel clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -78,6 +78,9 @@ power: setup  ## cut the power N times and check what the disk kept (N=300)
 sim: setup  ## simulate an hour of work and check it (SEED=n SEEDS=1, or DAY=1)
 	@$(BIN)/python -m tests.simulation.work $(if $(SEED),--seed $(SEED)) \
 	  --seeds $(or $(SEEDS),1) $(if $(DAY),--day)
+
+streams: setup  ## cut streams and check that they tell everything once (SEED=n)
+	@$(BIN)/python -m tests.simulation.streams $(if $(SEED),--seed $(SEED))
 
 debug: $(VENV)/installed.stamp  ## rebuild the matcher with bounds and overflow checks
 	@rm -f $(VENV)/built.stamp

@@ -33,14 +33,16 @@ def last_token(path: Path) -> str:
 async def mirror(client: Client, path: Path) -> None:
     """Append what happens until the stream ends; raises what ended it."""
     stream = client.event.WatchEvents(resume_token=last_token(path))
+    change_sets = []
     try:
         while (response := await stream.read()) is not grpc.aio.EOF:
-            if not response.change_sets:
-                continue  # a heartbeat
-            change_sets = [MessageToDict(each) for each in response.change_sets]
+            change_sets += [MessageToDict(each) for each in response.change_sets]
+            if not change_sets or not response.complete:
+                continue  # a heartbeat, or the first part of something large
             line = {"change_sets": change_sets, "token": response.resume_token}
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+            change_sets = []
     finally:
         # An abandoned stream is neither canceled nor collected by itself.
         stream.cancel()

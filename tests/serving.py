@@ -60,6 +60,16 @@ class Serving:
         await self.stop()
         await self.start()
 
+    async def restart_in_place(self) -> None:
+        """Stop and start on the same port; clients stay open."""
+        port = self.server.grpc_port
+        await self.server.stop()
+        config = Config(
+            self.data, Address("127.0.0.1", port), Address("127.0.0.1", 0), dev=True
+        )
+        self.server = Server(config, self.clock, self.clock)
+        await self.server.start()
+
     @property
     def http(self) -> str:
         """The base URL of inbound webhooks."""

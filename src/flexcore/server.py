@@ -174,7 +174,7 @@ class Server:
         """Drain: say so, end streams with their tokens, finish, flush, close."""
         self.serving = False
         await self._health.enter_graceful_shutdown()
-        self.engine.end_streams()
+        await self.engine.end_streams()
         await self._grpc.stop(limits.DRAIN_TIME / limits.SECOND)
         await self._runner.cleanup()
         await self._outbox.close()

@@ -12,10 +12,8 @@ import grpc
 import pytest
 
 from flexcore import client as client_module
-from flexcore.client import CredentialsMissing, connect, error_reason, streams
-from flexcore.config import Address, Config
+from flexcore.client import CredentialsMissing, connect, error_reason, resuming
 from flexcore.domain.errors import Unavailable
-from flexcore.server import Server
 from flexcore.v1 import routing_service_pb2
 from tests.factories import make_sid
 from tests.serving import Serving
@@ -31,24 +29,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "BACKOFF_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(resuming, "BACKOFF_SECONDS_MAX", 0.01)
 
 
 async def take(events: AsyncIterator[Any], count: int) -> list[Any]:
     """Return the next `count` events, within ten seconds."""
     async with asyncio.timeout(10):
         return [await anext(events) for _ in range(count)]
-
-
-async def restart_in_place(serving: Serving) -> None:
-    """Stop the server and start it on the same port; clients stay open."""
-    port = serving.server.grpc_port
-    await serving.server.stop()
-    config = Config(
-        serving.data, Address("127.0.0.1", port), Address("127.0.0.1", 0), dev=True
-    )
-    serving.server = Server(config, serving.clock, serving.clock)
-    await serving.server.start()
 
 
 # --- finding a server ------------------------------------------------------------------
@@ -201,7 +188,7 @@ async def test_reservations_go_on_after_the_server_was_away(serving: Serving) ->
         tasks.append((await client.routing.CreateTask()).task.sid)
         found += await take(events, 1)
         if number % 2:
-            await restart_in_place(serving)
+            await serving.restart_in_place()
 
     assert [one.task.sid for one in found] == tasks
     assert reservations.resumed >= 1
@@ -321,7 +308,7 @@ async def test_messages_go_on_after_the_server_was_away(serving: Serving) -> Non
         body = str(number)
         await talk.SendMessage(conversation_sid=sid, author="system", body=body)
         found += await take(events, 1)
-        await restart_in_place(serving)
+        await serving.restart_in_place()
 
     assert [one.message.index for one in found] == [0, 1, 2]
     await events.aclose()

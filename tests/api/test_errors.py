@@ -335,13 +335,13 @@ async def test_a_reached_limit_is_told_with_whose_it_is(
 
 
 async def test_a_call_that_changes_too_much_is_told_how_much_it_may(
-    serving: Serving,
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = serving.client.workspace
-    for number in range(4):
-        await setup.CreateTaskChannel(unique_name=f"more{number}")
-    workers = [{"friendly_name": f"w{number}"} for number in range(200)]
-    refused = await refusal(setup.BatchCreateWorkers(workers=workers))
+    monkeypatch.setattr(limits, "CHANGE_SET_RESOURCES", 100)
+    workers = [{"friendly_name": f"w{number}"} for number in range(101)]
+    refused = await refusal(
+        serving.client.workspace.BatchCreateWorkers(workers=workers)
+    )
 
     assert [*refused] == ["RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED"]
-    assert refused.metadata == {"limit": str(limits.CHANGE_SET_RESOURCES)}
+    assert refused.metadata == {"limit": "100"}

@@ -5,10 +5,12 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from flexcore.domain import limits
 from flexcore.v1 import event_pb2, event_service_pb2
 from tests.api.refusals import refusal
+from tests.api.world import build
 from tests.serving import Serving
 
 
@@ -103,21 +105,119 @@ async def test_types_choose_events_and_their_resources(serving: Serving) -> None
 
 
 async def test_a_heartbeat_moves_the_token_past_what_is_not_shown(
-    serving: Serving,
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = serving.client
     stream = client.event.WatchEvents(types=["conversation"])
-    await stream.initial_metadata()
+    assert not (await stream.read()).change_sets
     task = await client.routing.CreateTask()
     serving.clock.advance(limits.HEARTBEAT_INTERVAL)
     heartbeat = await stream.read()
     stream.cancel()
     assert not heartbeat.change_sets
 
-    other = await client.routing.CreateTask()
-    resumed = client.event.WatchEvents(resume_token=heartbeat.resume_token)
-    found = await until(resumed, other.sequence)
-    assert found[0].first_sequence == task.sequence + 1
+    made = await client.conversation.CreateConversation()
+    store = serving.server.engine._store
+    # Nothing before the heartbeat is needed any more.
+    monkeypatch.setattr(store, "bounds", lambda _: (task.sequence, made.sequence))
+    resumed = client.event.WatchEvents(
+        types=["conversation"], resume_token=heartbeat.resume_token
+    )
+    found = await until(resumed, made.sequence)
+    assert [each.last_sequence for each in found] == [made.sequence]
+
+
+#: the filters, by the prefix of the sid they take
+FILTERS = {
+    "workspace_sid": "WS",
+    "workflow_sid": "WW",
+    "task_queue_sid": "WQ",
+    "task_channel_sid": "TC",
+    "task_sid": "WT",
+    "reservation_sid": "WR",
+    "worker_sid": "WK",
+    "conversation_sid": "CH",
+    "interaction_sid": "KD",
+}
+
+
+async def test_each_filter_streams_what_it_lists(serving: Serving) -> None:
+    client = serving.client
+    world = await build(serving, client)
+    # Of which nothing is asked for, so that it ends every stream.
+    end = (await client.admin.GetServerInfo()).server_info.head_sequence
+    for field, prefix in FILTERS.items():
+        one = {field: world.sids[prefix]}
+        listed = (await client.event.ListEvents(page_size=1_000, **one)).change_sets
+        streamed = await until(
+            client.event.WatchEvents(**one), listed[-1].last_sequence
+        )
+
+        assert streamed == list(listed), field
+        assert 0 < len(streamed) < end
+
+
+async def test_a_conversation_and_its_interaction_have_their_events(
+    serving: Serving,
+) -> None:
+    client = serving.client
+    sid = (await build(serving, client)).sids["KD"]
+    made = (await client.interaction.GetInteraction(sid=sid)).interaction
+    kinds = {}
+    for field, sid in (
+        ("conversation_sid", made.conversation_sid),
+        ("interaction_sid", made.sid),
+    ):
+        page = await client.event.ListEvents(page_size=1_000, **{field: sid})
+        events = [event for each in page.change_sets for event in each.events]
+        kinds[field] = {event.type.partition(".")[0] for event in events}
+
+    assert kinds == {
+        "conversation_sid": {
+            *("conversation", "participant", "message", "receipt"),
+            *("interaction", "channel"),
+        },
+        "interaction_sid": {"interaction", "channel", "invite"},
+    }
+
+
+async def test_a_stream_begins_at_a_sequence_at_a_time_or_now(serving: Serving) -> None:
+    client, clock = serving.client, serving.clock
+    before = await client.routing.CreateTask()
+    clock.advance(limits.SECOND)
+    start = Timestamp(seconds=clock.now() // limits.SECOND + 1)
+    clock.advance(2 * limits.SECOND)
+    first = await client.routing.CreateTask()
+    now = client.event.WatchEvents(start_now=True)
+    token = (await now.read()).resume_token
+    now.cancel()
+    last = await client.routing.CreateTask()
+
+    beginnings = {
+        "sequence": {"start_sequence": before.sequence + 1},
+        "inside": {"start_sequence": first.sequence},
+        "time": {"start_time": start},
+    }
+    for name, fields in beginnings.items():
+        found = await until(client.event.WatchEvents(**fields), last.sequence)
+        assert found[0].first_sequence == before.sequence + 1, name
+    found = await until(client.event.WatchEvents(resume_token=token), last.sequence)
+    assert found[0].first_sequence == first.sequence + 1
+    oldest = client.event.WatchEvents(start_time=Timestamp(seconds=1))
+    assert (await until(oldest, last.sequence))[0].first_sequence == 1
+
+
+async def test_a_start_the_log_does_not_hold_is_refused(serving: Serving) -> None:
+    client = serving.client
+    head = (await client.admin.GetServerInfo()).server_info.head_sequence
+
+    ahead = await refusal(client.event.WatchEvents(start_sequence=head + 2).read())
+    assert [*ahead] == ["OUT_OF_RANGE", "TOKEN_AHEAD"]
+    stream = client.event.WatchEvents()
+    token = (await stream.read()).resume_token
+    stream.cancel()
+    both = client.event.WatchEvents(resume_token=token, start_now=True)
+    assert (await refusal(both.read())).fields.keys() == {"start_now"}
 
 
 async def test_a_token_of_another_stream_is_refused(serving: Serving) -> None:
@@ -144,7 +244,9 @@ async def test_a_token_of_another_account_is_refused(serving: Serving) -> None:
     stream.cancel()
 
     refused = await refusal(stranger.event.WatchEvents(resume_token=token).read())
-    assert refused.fields == {"resume_token": "belongs to another stream"}
+    assert refused.fields == {
+        "resume_token": "belongs to another stream or another filter"
+    }
 
 
 async def test_a_stream_nobody_reads_ends_with_its_token(

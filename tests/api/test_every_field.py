@@ -100,6 +100,8 @@ VALUES: dict[str, Any] = {
     ],
     "service_level_threshold": Duration(seconds=33),
     "short_abandon_threshold": Duration(seconds=33),
+    "start_now": True,
+    "start_sequence": 30,
     "sids": lambda world: [world.tokens["other_queue"]],
     "split_by_wait_time": [7],
     "start_time": now,
@@ -227,7 +229,7 @@ class Observer:
         found = []
         store = self._serving.server._store
         for change_set in store.read_log(account_sid, after, "", 1 << 24):
-            shown = change_set_to_proto(change_set, frozenset())
+            shown = change_set_to_proto(change_set)
             assert shown is not None
             shown.command_id = ""
             found.append(MessageToDict(shown))

@@ -122,7 +122,7 @@ async def test_readme_example_accepts_a_task(serving: Serving, tmp_path: Path) -
     assert report == f"{printed}\n"
 
 
-async def _run(serving: Serving, script: Path) -> str:
+async def _run(serving: Serving, script: Path, *arguments: str) -> str:
     """Run a script against a server, with nothing but the data folder set."""
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("FLEXCORE_")},
@@ -131,6 +131,7 @@ async def _run(serving: Serving, script: Path) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         script,
+        *arguments,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -164,6 +165,27 @@ async def test_mirror_holds_every_event_once_through_a_torn_line(
     await mirror_until(second.sequence)
 
     assert _sequences(path) == list(range(1, second.sequence + 1))
+
+
+async def test_a_backend_serves_all_desks_and_goes_on_where_it_was(
+    serving: Serving, tmp_path: Path
+) -> None:
+    client, file = serving.client, str(tmp_path / "session.json")
+    for name in ("ann", "bob"):
+        await client.workspace.CreateWorker(friendly_name=name, activity="Available")
+    script = ROOT / "examples/agent_backend.py"
+    before: set[str] = set()
+    # What was given last before the end comes again, and is answered as it was.
+    for count, again in ((3, 0), (2, 1)):
+        made = [(await client.routing.CreateTask()).task.sid for _ in range(count)]
+        report = await _run(serving, script, file, str(count + again))
+
+        found = [await client.routing.GetTask(sid=sid) for sid in made]
+        assert [each.task.disposition for each in found] == ["helped"] * count
+        told = {line.partition(":")[0] for line in report.splitlines()}
+        assert set(made) <= told <= {*made, *before}
+        assert len(told) == count + again
+        before |= set(made)
 
 
 def _last_sequences(path: Path) -> list[str]:

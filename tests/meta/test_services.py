@@ -57,7 +57,7 @@ SERVICERS = (
     admin.AdminService,
 )
 METHODS = [method for service in SERVICES for method in service.methods]
-READS = ("Get", "List", "Stream", "Watch", "Explain", "Export")
+READS = ("Get", "List", "Stream", "Watch", "Explain", "Export", "AgentSession")
 CODES = {kind.name for kind in Kind}
 
 #: what a field of this name may hold, everywhere

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from flexcore.domain import model
-from flexcore.domain.log import Cause, ChangeSet, Event
+from flexcore.domain.log import Cause, ChangeSet, Event, LogFilter
 from flexcore.domain.semantics import POLICIES, Semantics, resolved
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine.commands import Answer
 from flexcore.engine.routing.eligibility import CONDITIONS
 from flexcore.services.convert import seconds_to_proto, time_from_proto, time_to_proto
 from flexcore.services.convert_event import (
+    change_set_parts,
     change_set_to_proto,
     conversation_events,
     worker_events,
@@ -328,7 +329,7 @@ def test_a_worker_sees_its_own_reservations_with_their_tasks() -> None:
         ]
     )
 
-    first, second = worker_events(change_set, WORKER)
+    first, second = worker_events(change_set, (WORKER,))
     assert (first.type, first.sequence) == ("reservation.created", 11)
     assert (first.reservation.sid, first.task.sid) == (mine.sid, TASK)
     assert (second.sequence, second.worker_channel.sid) == (13, channel.sid)
@@ -359,21 +360,47 @@ def test_a_change_set_shows_each_event_and_resource_once() -> None:
     assert shown.cause == event_pb2.CHANGE_SET_CAUSE_TIMER
 
 
+def of_types(*types: str) -> LogFilter:
+    return LogFilter(types=frozenset(types))
+
+
+def test_a_large_change_set_is_cut_into_parts_that_are_the_whole_together() -> None:
+    tasks = [
+        make_row(model.Task, attributes=f'{{"a":"{"x" * 900}"}}') for _ in range(9)
+    ]
+    silent = make_row(model.Worker)
+    events = [("task.created", task) for task in tasks]
+    whole = change_set_to_proto(make_change_set([*events, events[0]], silent))
+    assert whole is not None
+
+    parts = change_set_parts(whole, 3_500)
+    assert len(parts) > 2
+    assert max(part.ByteSize() for part in parts) < 4_000
+    joined = event_pb2.ChangeSet()
+    for part in parts:
+        assert (part.first_sequence, part.last_sequence) == (10, 19)
+        joined.events.extend(part.events)
+        joined.resources.extend(part.resources)
+    assert list(joined.events) == list(whole.events)
+    assert list(joined.resources) == list(whole.resources)
+    assert list(change_set_parts(whole, 1 << 20)) == [whole]
+
+
 def test_a_filter_leaves_out_events_their_resources_and_empty_change_sets() -> None:
     task, worker = make_row(model.Task), make_row(model.Worker)
     change_set = make_change_set(
         [("task.created", task), ("worker.created", worker), ("task.canceled", task)]
     )
 
-    by_noun = change_set_to_proto(change_set, {"task"})
+    by_noun = change_set_to_proto(change_set, of_types("task"))
     assert by_noun is not None
     assert [event.sequence for event in by_noun.events] == [10, 12]
     assert [each.task.sid for each in by_noun.resources] == [task.sid]
     assert (by_noun.first_sequence, by_noun.last_sequence) == (10, 12)
-    by_type = change_set_to_proto(change_set, {"worker.created"})
+    by_type = change_set_to_proto(change_set, of_types("worker.created"))
     assert by_type is not None
     assert [event.type for event in by_type.events] == ["worker.created"]
-    assert change_set_to_proto(change_set, {"conversation"}) is None
+    assert change_set_to_proto(change_set, of_types("conversation")) is None
 
 
 def test_the_statuses_of_the_wire_are_those_of_the_domain() -> None:

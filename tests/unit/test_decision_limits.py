@@ -7,7 +7,7 @@ from tests.vectors.floor import MeasuredFloor
 
 def test_offers_that_have_no_room_beside_their_command_follow_later() -> None:
     floor = MeasuredFloor("strict")
-    floor.add_channel("chat")
+    floor.add_channel("video")
     names = [f"T{number}" for number in range(limits.BATCH_MAX)]
     for name in names:
         floor.add_task(name)

@@ -71,7 +71,7 @@ CHANGES: dict[str, Callable[[Floor], c.Command]] = {
         unique_name="fax",
         friendly_name="fax",
     ),
-    "delete a task channel": lambda floor: c.DeleteTaskChannel(sid=floor.sid("chat")),
+    "delete a task channel": lambda floor: c.DeleteTaskChannel(sid=floor.sid("video")),
     "boost": lambda floor: c.UpdateWorkspace(
         sid=floor.task("T0").workspace_sid, policies={"priority_boost_seconds": 10}
     ),
@@ -87,7 +87,7 @@ def test_what_concerns_everybody_is_done_a_few_at_a_time(
     efforts = []
     for count in (50, 200):
         floor = crowd(count)
-        floor.add_channel("chat")
+        floor.add_channel("video")
         floor.add_queue("R", "activity_name == 'Away'")
         command = change(floor)
         decider, now = floor.decider, floor.clock.now()

@@ -381,7 +381,7 @@ async def test_streams_go_on_where_they_were_before_the_restart(site: Site) -> N
 
     running = await site.restart()
     await running.submit(c.UpdateWorker(sid=worker.sid, activity="Offline"))
-    running.engine.end_streams()
+    await running.engine.end_streams()
 
     for subject in ("", worker.sid):
         stream = running.engine.tail(running.principal, position, subject)

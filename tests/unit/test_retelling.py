@@ -43,21 +43,21 @@ def test_tasks_are_told_anew_only_of_what_they_read(
 def test_a_deleted_task_channel_leaves_nothing_behind() -> None:
     floor = Checked("strict")
     floor.hire("A")
-    floor.add_channel("chat", channel_optimized_routing=True)
-    floor.add_task("T", channel="chat")
+    floor.add_channel("video", channel_optimized_routing=True)
+    floor.add_task("T", channel="video")
     floor.accept("A")
     floor.complete("T")
-    floor.do(c.DeleteTaskChannel(sid=floor.sid("chat")))
+    floor.do(c.DeleteTaskChannel(sid=floor.sid("video")))
     floor.check()
 
 
 def test_a_channel_made_anew_is_what_its_name_means_in_expressions() -> None:
     floor = Checked("strict")
     floor.hire("A")
-    floor.add_channel("chat")
-    floor.lead(step("Q", expression="worker.channel.chat.configured_capacity == 9"))
+    floor.add_channel("video")
+    floor.lead(step("Q", expression="worker.channel.video.configured_capacity == 9"))
     floor.add_task("T")
-    floor.do(c.DeleteTaskChannel(sid=floor.sid("chat")))
+    floor.do(c.DeleteTaskChannel(sid=floor.sid("video")))
     floor.check()
-    floor.add_channel("chat")
+    floor.add_channel("video")
     floor.check()

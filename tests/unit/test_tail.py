@@ -10,7 +10,7 @@ import pytest
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import OutOfRange, Reason
-from flexcore.domain.log import ChangeSet
+from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.port import TailBatch
 from flexcore.engine.tail import Tail
 from flexcore.store.sqlite import SqliteStore
@@ -226,6 +226,70 @@ async def test_streams_opened_and_cut_at_random_see_each_change_set_once(
     for subject, seen, reading in open_:
         await reading.task
         assert seen + reading.given == log.after(0, subject)
+
+
+async def test_a_busy_log_holds_up_no_heartbeat_of_who_wants_nothing_of_it(
+    log: Log, clock: VirtualClock
+) -> None:
+    nothing = LogFilter(types=frozenset({"worker"}))
+    reading = Reading(log.tail.follow(0, "", nothing))
+    await settle()
+    assert reading.batches == [TailBatch((), 0)]
+    for n in range(1, 7):
+        log.append()
+        clock.advance(limits.HEARTBEAT_INTERVAL // 3)
+        await settle()
+        assert len(reading.batches) == 1 + n // 3
+
+    assert reading.batches[1:] == [TailBatch((), 3), TailBatch((), 6)]
+    await reading.stop()
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_cursor_whose_subjects_come_and_go_is_given_what_concerns_them(
+    log: Log, seed: int
+) -> None:
+    rng = random.Random(seed)
+    subjects = [f"WK{n}" for n in range(5)]
+    cursor = log.tail.open(0)
+    watched: set[str] = set()
+    given, wanted = [], []
+    for _ in range(150):
+        act = rng.random()
+        if act < 0.6:
+            named = rng.sample(subjects, rng.randint(0, 2))
+            change_set = log.append(*named, size=rng.choice((100, LARGE)))
+            if watched & set(named):
+                wanted.append(change_set.last_sequence)
+            continue
+        while cursor.behind:
+            given += [each.last_sequence for each in cursor.read()]
+        subject = rng.choice(subjects)
+        if subject in watched:
+            watched.discard(subject)
+            cursor.unwatch(subject)
+        else:
+            watched.add(subject)
+            cursor.watch(subject)
+    while cursor.behind:
+        given += [each.last_sequence for each in cursor.read()]
+    cursor.close()
+
+    assert given == wanted
+    assert len(given) > 20
+    assert not any(strand.readers for strand in log.tail._strands.values())
+
+
+async def test_a_cursor_reads_up_to_a_sequence_and_not_further(log: Log) -> None:
+    cursor = log.tail.open(0)
+    cursor.watch("WK1")
+    for n in range(6):
+        log.append("WK1" if n % 2 else "WK2")
+
+    assert [each.last_sequence for each in cursor.read(until=3)] == [2]
+    assert cursor.position == 3
+    assert [each.last_sequence for each in cursor.read(until=6)] == [4, 6]
+    cursor.close()
 
 
 async def test_a_position_below_the_floor_is_out_of_range(log: Log) -> None:

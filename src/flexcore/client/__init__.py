@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,8 +24,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from flexcore.client.agent_session import AgentSession, CommandRefused, WorkerEvent
 from flexcore.client.errors import error_reason
 from flexcore.client.streams import (
+    Events,
     MessageEvent,
     Messages,
     ReservationEvent,
@@ -51,12 +54,16 @@ from flexcore.v1 import (
 
 __all__ = [
     "CREDENTIALS_FILE",
+    "AgentSession",
     "Client",
+    "CommandRefused",
     "CredentialsMissing",
+    "Events",
     "MessageEvent",
     "Messages",
     "ReservationEvent",
     "Reservations",
+    "WorkerEvent",
     "connect",
     "error_reason",
 ]
@@ -69,7 +76,7 @@ CREDENTIALS_FILE: Final = "credentials.json"
 CONNECT_SECONDS: Final = 10.0
 #: how long a unary call may take, retries included
 CALL_SECONDS: Final = 10.0
-#: one change set is never split, and a message may hold each of its tasks several times
+#: a page of a list may hold a thousand rows of 64 KiB
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _SERVICE_CONFIG: Final = json.dumps(
@@ -211,6 +218,9 @@ class Service:
         multicallable = getattr(self._stub, rpc)
         request_type = self._requests[rpc]
         unary = isinstance(multicallable, grpc.aio.UnaryUnaryMultiCallable)
+        if isinstance(multicallable, grpc.aio.StreamStreamMultiCallable):
+            # Requests are written to it.
+            return partial(multicallable, metadata=self._metadata)
 
         def call(
             request: Message | None = None,
@@ -260,6 +270,30 @@ class Client:
     def messages(self, conversation_sid: str, resume_token: str = "") -> Messages:
         """Iterate over what is said in a conversation until it closes; resumes."""
         return Messages(self, conversation_sid, resume_token)
+
+    def events(
+        self,
+        resume_token: str = "",
+        *,
+        token_file: Path | str | None = None,
+        **filters: Any,
+    ) -> Events:
+        """Iterate over the account's change sets; resumes by itself.
+
+        `filters` are fields of WatchEvents, such as types=["task"] or start_now=True. With a
+        `token_file` it goes on where the last one with this file was: a change set counts
+        as handled when what follows its message is asked for.
+        """
+        file = Path(token_file) if token_file else None
+        return Events(self, resume_token, file, filters)
+
+    def agent_session(self, token_file: Path | str | None = None) -> AgentSession:
+        """Serve many workers over one stream; resumes by itself."""
+        return AgentSession(self, Path(token_file) if token_file else None)
+
+    def secret(self) -> str:
+        """Return a name nobody else gives to a request."""
+        return self._ids.secret(16)
 
     def fraction(self) -> float:
         """Return a random number from 0 to 1, to spread reconnects with."""

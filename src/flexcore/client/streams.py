@@ -4,16 +4,19 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from flexcore.client.errors import error_reason
-from flexcore.domain import limits
+from flexcore.client.resuming import backoff, next_message, read_token, write_token
 from flexcore.v1 import (
     conversation_pb2,
     conversation_service_pb2,
+    event_pb2,
+    event_service_pb2,
     routing_pb2,
     routing_service_pb2,
     workspace_pb2,
@@ -21,12 +24,6 @@ from flexcore.v1 import (
 
 if TYPE_CHECKING:
     from flexcore.client import Client
-
-#: a stream that is silent for this long is dead: heartbeats come three times as often
-SILENCE_SECONDS: Final = 3 * limits.HEARTBEAT_INTERVAL / limits.SECOND
-#: a reconnect waits a random part of this, which doubles with each attempt in a row
-BACKOFF_SECONDS: Final = 0.2
-BACKOFF_SECONDS_MAX: Final = 10.0
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Message)
@@ -64,10 +61,13 @@ class _Resuming(ABC, Generic[R, T]):
     happened meanwhile is lost and the next events are a new snapshot.
     """
 
-    def __init__(self, client: "Client", resume_token: str) -> None:
+    def __init__(
+        self, client: "Client", resume_token: str, token_file: Path | None = None
+    ) -> None:
         self._client = client
+        self._file = token_file
         #: everything up to here was yielded; a later stream can go on from it
-        self.resume_token = resume_token
+        self.resume_token = resume_token or read_token(token_file)
         #: how often the stream was opened again
         self.resumed = 0
         #: how often the server no longer held what came after the token
@@ -88,11 +88,12 @@ class _Resuming(ABC, Generic[R, T]):
         while True:
             call = self._open()
             try:
-                while (response := await _next(call)) is not None:
+                while (response := await next_message(call)) is not None:
                     failures = 0
                     async for event in self._read(response):
                         yield event
                     self.resume_token = response.resume_token
+                    write_token(self._file, self.resume_token)
                     if self._ended:
                         return
             except grpc.aio.AioRpcError as error:
@@ -101,9 +102,8 @@ class _Resuming(ABC, Generic[R, T]):
                 # An abandoned call is neither canceled nor collected by itself.
                 call.cancel()
             self.resumed += 1
-            most = min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_SECONDS_MAX)
+            await asyncio.sleep(backoff(failures, self._client.fraction()))
             failures += 1
-            await asyncio.sleep(most * self._client.fraction())
 
     def _recover(self, error: grpc.aio.AioRpcError) -> None:
         """Return if opening the stream again makes sense, else raise."""
@@ -142,6 +142,8 @@ class Reservations(
         self, response: routing_service_pb2.StreamReservationsResponse
     ) -> AsyncIterator[ReservationEvent]:
         snapshot = response.snapshot
+        if response.HasField("snapshot") and self.resume_token:
+            self.missed += 1  # it was too far behind
         for reservation, task in zip(
             snapshot.reservations, snapshot.tasks, strict=True
         ):
@@ -160,6 +162,45 @@ class Reservations(
                 worker_channel=_given(event, "worker_channel"),
                 sequence=event.sequence,
             )
+
+
+class Events(_Resuming[event_service_pb2.WatchEventsResponse, event_pb2.ChangeSet]):
+    """Change sets of the account's log, each whole; `filters` are WatchEvents' fields."""
+
+    def __init__(
+        self,
+        client: "Client",
+        resume_token: str,
+        token_file: Path | None,
+        filters: Mapping[str, Any],
+    ) -> None:
+        super().__init__(client, resume_token, token_file)
+        self._filters = filters
+        #: the parts of a large change set that came so far
+        self._part: event_pb2.ChangeSet | None = None
+
+    def _open(self) -> Any:
+        self._part = None
+        fields = dict(self._filters)
+        if self.resume_token:
+            fields = {k: v for k, v in fields.items() if not k.startswith("start_")}
+        return self._client.event.WatchEvents(resume_token=self.resume_token, **fields)
+
+    async def _read(
+        self, response: event_service_pb2.WatchEventsResponse
+    ) -> AsyncIterator[event_pb2.ChangeSet]:
+        for number, change_set in enumerate(response.change_sets, 1):
+            if self._part is not None:
+                self._part.events.extend(change_set.events)
+                self._part.resources.extend(change_set.resources)
+                self._part.deleted.extend(change_set.deleted)
+            whole = self._part or change_set
+            self._part = None
+            if number == len(response.change_sets) and not response.complete:
+                self._part = whole
+            elif whole.last_sequence > self._sequence:
+                self._sequence = whole.last_sequence
+                yield whole
 
 
 class Messages(
@@ -221,16 +262,6 @@ _LED_TO: Final[Mapping[int, str]] = {
     routing_pb2.RESERVATION_STATUS_ACCEPTED: "reservation.accepted",
     routing_pb2.RESERVATION_STATUS_WRAPPING: "reservation.wrapup",
 }
-
-
-async def _next(call: Any) -> Any:
-    """Return the next message of a stream; None at its end or when it is silent."""
-    try:
-        async with asyncio.timeout(SILENCE_SECONDS):
-            response = await call.read()
-    except TimeoutError:
-        return None
-    return None if response is grpc.aio.EOF else response
 
 
 def _given(message: Message, field: str) -> Any:

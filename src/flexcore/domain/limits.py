@@ -201,7 +201,7 @@ STATEMENTS = 256
 
 # The log and its readers
 TAIL_BYTES = 32 * 1024 * 1024
-LOG_READ_BYTES = 1024 * 1024
+LOG_READ_BYTES = 256 * 1024
 LOG_RETENTION = 7 * DAY
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
@@ -209,12 +209,33 @@ CLEANUP_INTERVAL = 60 * SECOND
 #: commands after which the writer checks for a checkpoint and a clean-up; one step of a
 #: clean-up deletes more than they write
 UPKEEP_COMMANDS = 250
-#: a stream message carries at most this many events
+#: a stream message carries at most this many events, and bytes unless one event alone is
+#: larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
+STREAM_MESSAGE_BYTES = 256 * 1024
+#: an agent's stream that resumes from further behind (overflow: it begins with a snapshot)
+STREAM_BEHIND_EVENTS = 10_000
 #: (overflow: the stream ends with its token, RESOURCE_EXHAUSTED)
 STREAM_WRITE_TIMEOUT = 10 * SECOND
 HEARTBEAT_INTERVAL = 15 * SECOND
 STREAMS_MAX = 10_000
+#: workers of an agent session (overflow: those beyond are not subscribed, and that is told)
+SESSION_WORKERS = 1_000
+#: what a session sends without being acknowledged (overflow: the rest waits in the log)
+SESSION_UNACKED_EVENTS = 256
+SESSION_UNACKED_BYTES = 1024 * 1024
+#: (overflow: the session ends with its token, RESOURCE_EXHAUSTED; it is looked at with
+#: every heartbeat, so at the latest after as long again)
+SESSION_ACK_TIMEOUT = 15 * SECOND
+#: commands without an answer: of a worker (overflow: RESOURCE_EXHAUSTED for the command),
+#: and of a session (overflow: nothing is read from it until there are fewer)
+SESSION_WORKER_COMMANDS = 64
+SESSION_COMMANDS = 256
+#: changes of whom it tells of that wait (overflow: nothing is read from it)
+SESSION_SUBSCRIPTIONS = 16
+#: snapshots that are taken at once, and events a session may be behind meanwhile
+SESSION_SNAPSHOTS = 50
+SESSION_SUBSCRIBE_BEHIND = 1_000
 
 # Statistics and lists of events
 #: a window that is not given
@@ -304,3 +325,7 @@ LIST_SLICE_ROWS = 500
 DRAIN_TIME = 10 * SECOND
 #: how long the event loop may stand still (overflow: the process ends with its stacks)
 WATCHDOG_TIMEOUT = 20 * SECOND
+#: streams that are told to go away at once, and the wait until the next: 10,000 of them,
+#: and so their return, take 5 seconds
+DRAIN_STREAMS = 20
+DRAIN_PAUSE = 10 * MILLISECOND

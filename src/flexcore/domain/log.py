@@ -87,6 +87,13 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     task_sid: str = ""
     reservation_sid: str = ""
     worker_sid: str = ""
+    conversation_sid: str = ""
+    interaction_sid: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The worker or conversation whose index holds all that is shown; "" if none."""
+        return self.worker_sid or self.conversation_sid
 
     def finds(self, change_set: ChangeSet) -> bool:
         """Say whether any event of a change set is shown."""
@@ -116,6 +123,8 @@ _NAMING = {
     "WT": "task_sid",
     "WR": "reservation_sid",
     "WK": "worker_sid",
+    "CH": "conversation_sid",
+    "KD": "interaction_sid",
 }
 
 

@@ -47,7 +47,8 @@ class Get(Command, frozen=True, kw_only=True):
 class Snapshot(Command, frozen=True, kw_only=True):
     """Return what a narrow stream starts from.
 
-    For a worker: the worker, its channels, its open reservations and their tasks.
+    For a worker: the worker, its channels, the activities of its workspace, its open
+    reservations and their tasks.
     For a conversation: the conversation and its participants.
     """
 

@@ -16,6 +16,8 @@ from flexcore.domain.log import Cause, ChangeSet, Event, encode_change_set, enco
 from flexcore.domain.model import (
     Conversation,
     Interaction,
+    InteractionChannel,
+    Message,
     Participant,
     Receipt,
     Reservation,
@@ -41,6 +43,8 @@ _PLACES: dict[type[Row], tuple[str, str]] = {
     Task: ("task_queue_sid", "queue_entered_time"),
     Worker: ("activity_sid", "activity_time"),
 }
+#: rows that tell something about their conversation
+_IN_CONVERSATION = (Participant, Message, Receipt, Interaction, InteractionChannel)
 #: events of which the place left is told
 _LEAVING = frozenset({"task-queue.moved", "worker.activity.update"})
 #: attributes are the bulk of a row, and bounded
@@ -328,7 +332,7 @@ def subjects_of(rows: tuple[Row, ...]) -> tuple[str, ...]:
             subjects[row.worker_sid] = None
         elif isinstance(row, Worker | Conversation):
             subjects[row.sid] = None
-        elif isinstance(row, Participant | Receipt | Interaction):
+        elif isinstance(row, _IN_CONVERSATION):
             subjects[row.conversation_sid] = None
     return tuple(subjects)
 

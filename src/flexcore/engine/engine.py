@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from flexcore import __version__
+from flexcore.domain import limits
 from flexcore.domain.addresses import parse_address
 from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import FlexcoreError, NotFound, Unauthenticated
@@ -32,6 +33,8 @@ from flexcore.engine.port import (
     CarrierAccount,
     DeadLetter,
     Endpoint,
+    LogCursor,
+    LogEnd,
     LogPage,
     ServerInfo,
     TailBatch,
@@ -119,10 +122,14 @@ class Engine:
         self._accounts[sid] = account
         return account
 
-    def end_streams(self) -> None:
-        """Let every stream end, at a position it can be resumed from."""
+    async def end_streams(self) -> None:
+        """Let every stream end at a position it can be resumed from, a few at a time.
+
+        Those who come back would otherwise all come at once.
+        """
         for account in self._accounts.values():
-            account.tail.close()
+            while account.tail.close(limits.DRAIN_STREAMS):  # noqa: ASYNC110  # a pause
+                await asyncio.sleep(limits.DRAIN_PAUSE / limits.SECOND)
 
     async def close(self) -> None:
         """Refuse new work, make everything decided durable, and stop."""
@@ -196,10 +203,43 @@ class Engine:
         return await self._explaining.explain(account, principal, task_sid)
 
     def tail(
-        self, principal: c.Principal, after: int | None, subject: str = ""
+        self,
+        principal: c.Principal,
+        after: int | None,
+        subject: str = "",
+        log_filter: LogFilter | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after a position, for ever."""
-        return self._account(principal.account_sid).tail.follow(after, subject)
+        tail = self._account(principal.account_sid).tail
+        return tail.follow(after, subject, log_filter)
+
+    def cursor(self, principal: c.Principal, after: int | None = None) -> LogCursor:
+        """Return a cursor at a sequence, or at the end."""
+        return self._account(principal.account_sid).tail.open(after)
+
+    def log_end(self, principal: c.Principal) -> LogEnd:
+        """Return where the log is, and in which epoch."""
+        account = self._account(principal.account_sid)
+        return LogEnd(account.epoch, account.tail.head)
+
+    def check_place(self, principal: c.Principal, sequence: int) -> None:
+        """Raise OutOfRange when the log does not hold what comes after a sequence."""
+        self._account(principal.account_sid).tail.check(sequence)
+
+    async def find_time(self, principal: c.Principal, time: int) -> int:
+        """Return the sequence after which change sets are not older than a time."""
+        loop = asyncio.get_running_loop()
+        sid = principal.account_sid
+        find = partial(self._store.find_time, sid, time)
+        return (await loop.run_in_executor(self._readers, find)).after
+
+    def now(self) -> int:
+        """Return the time in microseconds."""
+        return self._clock.now()
+
+    def sign(self, body: bytes) -> bytes:
+        """Return what proves that this server wrote `body`."""
+        return self._vault.sign(body)
 
     async def list(
         self,

@@ -135,6 +135,60 @@ class TailBatch(msgspec.Struct, frozen=True):
     position: int
 
 
+class LogCursor(Protocol):
+    """Where a stream is in the log; the stream reads and waits as it can take more.
+
+    Everything that concerns the subjects it watches was given up to `position`.
+    """
+
+    position: int
+
+    def watch(self, subject: str) -> None:
+        """Read on with one subject more."""
+        ...
+
+    def unwatch(self, subject: str) -> None:
+        """Read on without a subject."""
+        ...
+
+    def read(self, until: int | None = None) -> tuple[ChangeSet, ...]:
+        """Return a piece of what comes next, up to the end of a change set."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """How many events of the log come after the position."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the stream was asked to end."""
+        ...
+
+    def beaten(self) -> None:
+        """Let the next heartbeat be due an interval from now."""
+        ...
+
+    async def wait(self) -> bool:
+        """Wait for news, or until somebody calls `wake`; False when a heartbeat is due."""
+        ...
+
+    def wake(self) -> None:
+        """Tell whoever waits that there is news."""
+        ...
+
+    def close(self) -> None:
+        """Leave the log."""
+        ...
+
+
+class LogEnd(msgspec.Struct, frozen=True):
+    """Where an account's log is; `epoch` counts its owners."""
+
+    epoch: int
+    head: int
+
+
 class LogPage(msgspec.Struct, frozen=True):
     """Some change sets of the log, of those up to the sequence `until`.
 
@@ -195,13 +249,45 @@ class Port(Protocol):
         ...
 
     def tail(
-        self, principal: Principal, after: int | None, subject: str = ""
+        self,
+        principal: Principal,
+        after: int | None,
+        subject: str = "",
+        log_filter: LogFilter | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after sequence `after` (None = from now), for ever.
 
-        `subject` narrows to one worker or conversation. A batch without change sets is
-        a heartbeat. OutOfRange when `after` lies below the floor or above the head.
+        `subject` narrows to one worker or conversation, `log_filter` to change sets with
+        an event it shows. A batch without change sets is a heartbeat. OutOfRange when
+        `after` lies below the floor or above the head.
         """
+        ...
+
+    def cursor(self, principal: Principal, after: int | None = None) -> LogCursor:
+        """Return a cursor at a sequence, or at the end; whoever asks closes it."""
+        ...
+
+    def log_end(self, principal: Principal) -> LogEnd:
+        """Return where the log is, and in which epoch."""
+        ...
+
+    def check_place(self, principal: Principal, sequence: int) -> None:
+        """Raise OutOfRange when the log does not hold what comes after `sequence`."""
+        ...
+
+    async def find_time(self, principal: Principal, time: int) -> int:
+        """Return the sequence after which change sets are not older than `time`.
+
+        The floor when the log does not reach back so far.
+        """
+        ...
+
+    def now(self) -> int:
+        """Return the engine's time in microseconds."""
+        ...
+
+    def sign(self, body: bytes) -> bytes:
+        """Return what proves that this server wrote `body`."""
         ...
 
     async def list(

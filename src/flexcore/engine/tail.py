@@ -5,15 +5,15 @@ reads from the store. A narrow stream (one worker, one conversation) has an inde
 in the store, so that nobody scans what does not concern it.
 """
 
-import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import OutOfRange, Reason
-from flexcore.domain.log import ChangeSet
+from flexcore.domain.log import ChangeSet, LogFilter
+from flexcore.engine.cursor import Cursor
 from flexcore.engine.port import TailBatch
 from flexcore.store.interface import Reader
 
@@ -25,22 +25,17 @@ class _Strand:
     on average, and never more than twice what is held.
     """
 
-    __slots__ = ("_gone", "_items", "waiters")
+    __slots__ = ("_gone", "_items", "readers")
 
     def __init__(self) -> None:
         self._items: list[ChangeSet] = []
         self._gone = 0
-        self.waiters: set[asyncio.Future[None]] = set()
+        self.readers: dict[Cursor, None] = {}
 
     def append(self, change_set: ChangeSet) -> None:
         self._items.append(change_set)
-        self.wake()
-
-    def wake(self) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.waiters.clear()
+        for reader in self.readers:
+            reader.wake()
 
     def drop_first(self) -> None:
         self._gone += 1
@@ -56,7 +51,7 @@ class _Strand:
         return self._items[start : start + limits.STREAM_MESSAGE_EVENTS]
 
     def __bool__(self) -> bool:
-        return len(self._items) > self._gone or bool(self.waiters)
+        return len(self._items) > self._gone or bool(self.readers)
 
 
 class Tail:
@@ -75,6 +70,8 @@ class Tail:
         self._bytes = 0
         self._sizes: deque[tuple[ChangeSet, int]] = deque()
         self._strands: dict[str, _Strand] = {"": _Strand()}
+        #: in the order they were opened; those that were told to end are not among them
+        self._open: dict[Cursor, None] = {}
         self._closed = False
 
     def publish(self, change_set: ChangeSet, size: int) -> None:
@@ -95,66 +92,85 @@ class Tail:
             return found[0] if found else None
         return self._store.change_set(self._account_sid, last_sequence)
 
-    async def follow(self, after: int | None, subject: str) -> AsyncIterator[TailBatch]:
+    async def follow(
+        self, after: int | None, subject: str, log_filter: LogFilter | None = None
+    ) -> AsyncIterator[TailBatch]:
         """Yield what comes after a position; an empty batch is a heartbeat.
 
         Ends only when the tail is closed, after everything up to then was given.
         """
+        cursor = self.open(after, (subject,), log_filter)
+        try:
+            while (batch := await cursor.next()) is not None:
+                yield batch
+        finally:
+            cursor.close()
+
+    def open(
+        self,
+        after: int | None,
+        subjects: Iterable[str] = (),
+        log_filter: LogFilter | None = None,
+    ) -> Cursor:
+        """Return a cursor at a position, which must be closed; OutOfRange."""
         position = self.head if after is None else after
-        self._check(position)
-        waited = False
-        while True:
-            found = self._read(position, subject)
-            if found:
-                position = found[-1].last_sequence
-            elif self._closed:
-                return
-            else:
-                position = max(position, self.head)
-                if not waited:
-                    # Read again also for a heartbeat: it says where the log is by then.
-                    waited = not await self._wait(subject)
-                    continue
-            waited = False
-            yield TailBatch(tuple(found), position)
+        self.check(position)
+        cursor = Cursor(self, self._clock, self._alarm, position, log_filter)
+        for subject in subjects:
+            cursor.watch(subject)
+        if self._closed:
+            cursor.end()
+        else:
+            self._open[cursor] = None
+        return cursor
 
-    def close(self) -> None:
-        """Let every stream end at a position it can resume from."""
+    def close(self, most: int | None = None) -> bool:
+        """Let streams end at a position they can resume from; say whether some are left.
+
+        Ends `most` of them, those that are open longest; new ones end at once.
+        """
         self._closed = True
-        for strand in self._strands.values():
-            strand.wake()
+        for cursor in list(self._open)[:most]:
+            del self._open[cursor]
+            cursor.end()
+        return bool(self._open)
 
-    def _read(self, position: int, subject: str) -> list[ChangeSet]:
+    # what cursors ask for
+
+    def read(self, position: int, subject: str) -> tuple[list[ChangeSet], int]:
+        """Return the next change sets of a subject, and up to where that is all."""
         if position >= self._floor:
             strand = self._strands.get(subject)
-            return strand.after(position) if strand is not None else []
-        found = self._store.read_log(
-            self._account_sid, position, subject, limits.LOG_READ_BYTES
-        )
-        return list(found) or self._read(self._floor, subject)
+            found = strand.after(position) if strand is not None else []
+            if len(found) < limits.STREAM_MESSAGE_EVENTS:
+                return found, max(position, self.head)
+        else:
+            found = list(
+                self._store.read_log(
+                    self._account_sid, position, subject, limits.LOG_READ_BYTES
+                )
+            )
+            if not found:
+                return [], self._floor
+        return found, found[-1].last_sequence
 
-    async def _wait(self, subject: str) -> bool:
-        """Wait for news of a subject; False when a heartbeat is due first."""
-        waiter = asyncio.get_running_loop().create_future()
-        strand = self._strands.setdefault(subject, _Strand())
-        strand.waiters.add(waiter)
+    def attach(self, cursor: Cursor, subject: str) -> None:
+        """Wake a cursor when something happens to a subject."""
+        self._strands.setdefault(subject, _Strand()).readers[cursor] = None
 
-        def beat() -> None:
-            if not waiter.done():
-                waiter.cancel()
+    def detach(self, cursor: Cursor, subject: str) -> None:
+        """Wake it no more."""
+        strand = self._strands[subject]
+        strand.readers.pop(cursor, None)
+        if subject and not strand:
+            del self._strands[subject]
 
-        due = self._clock.now() + limits.HEARTBEAT_INTERVAL
-        handle = self._alarm.call_at(due, beat)
-        try:
-            await asyncio.wait((waiter,))
-        finally:
-            handle.cancel()
-            strand.waiters.discard(waiter)
-            if subject and not strand and self._strands.get(subject) is strand:
-                del self._strands[subject]
-        return not waiter.cancelled()
+    def forget(self, cursor: Cursor) -> None:
+        """Let go of a cursor that was closed."""
+        self._open.pop(cursor, None)
 
-    def _check(self, position: int) -> None:
+    def check(self, position: int) -> None:
+        """Raise OutOfRange when the log does not hold what comes after a position."""
         floor, head = self._store.bounds(self._account_sid)
         if position < floor:
             raise OutOfRange(

@@ -1,7 +1,11 @@
-"""Secrets at rest: sealed with AES-256-GCM under the data folder's key file.
+"""What the data folder's key is for: secrets are sealed with it, tokens signed.
 
-What only has to be the same each time is not kept at all, but derived from that key.
+Secrets at rest with AES-256-GCM; what is handed out and has to come back unaltered with
+HMAC-SHA256. What only has to be the same each time is not kept at all, but derived.
 """
+
+import hashlib
+import hmac
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -12,6 +16,7 @@ from flexcore.domain.ids import Ids
 
 _NONCE_BYTES = 12
 _DERIVED_BYTES = 32
+_SIGNATURE_BYTES = 16
 
 
 class Vault:
@@ -21,6 +26,7 @@ class Vault:
         self._key = key
         self._cipher = AESGCM(key)
         self._ids = ids
+        self._signing_key = self.derive("resume tokens")
 
     def seal(self, secret: str, context: str) -> bytes:
         """Return nonce and ciphertext."""
@@ -41,3 +47,7 @@ class Vault:
         """Return the secret of a context: the same each time, and no clue to another."""
         kdf = HKDF(SHA256(), _DERIVED_BYTES, salt=None, info=context.encode())
         return kdf.derive(self._key)
+
+    def sign(self, body: bytes) -> bytes:
+        """Return what proves that this server wrote `body`: 128 bits."""
+        return hmac.digest(self._signing_key, body, hashlib.sha256)[:_SIGNATURE_BYTES]

@@ -16,8 +16,9 @@ from flexcore.services.convert_conversation import (
 from flexcore.services.convert_event import conversation_events
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
 from flexcore.services.paging import list_page
+from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Position, Stream
+from flexcore.services.streams import Stream
 from flexcore.v1 import conversation_service_pb2 as pb
 from flexcore.v1 import conversation_service_pb2_grpc
 
@@ -144,24 +145,25 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
     ) -> None:
         sid, principal = request.conversation_sid, caller()
         snapshot = await self._port.submit(principal, commands.Snapshot(sid=sid))
-        start = Position(
-            "WatchConversation", principal.account_sid, sid, snapshot.sequence
+        tokens = ResumeTokens(
+            self._port, principal, stream_hash("WatchConversation", sid)
         )
+        start = snapshot.sequence
         if request.resume_token:
-            start = start.resumed(request.resume_token)
+            start = tokens.read(request.resume_token)
 
         def show(change_set: ChangeSet) -> Sequence[pb.ConversationEvent]:
             return conversation_events(change_set, sid)
 
         def respond(
-            events: Sequence[pb.ConversationEvent], token: str
+            events: Sequence[pb.ConversationEvent],
         ) -> pb.WatchConversationResponse:
-            return pb.WatchConversationResponse(events=events, resume_token=token)
+            return pb.WatchConversationResponse(events=events)
 
-        stream = Stream(context, start, show, respond)
+        stream = Stream(context, tokens, start, show, respond)
         if not request.resume_token:
-            first = respond((), start.token())
+            first = respond(())
             rows_to_proto(first.snapshot, snapshot.rows)
-            await stream.write(first)
-        tail = self._port.tail(principal, start.sequence, sid)
+            await stream.write(first, start)
+        tail = self._port.tail(principal, start, sid)
         await stream.follow(self._port, session(), tail)

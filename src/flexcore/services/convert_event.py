@@ -1,7 +1,7 @@
 """Change sets as protos: whole, or what one worker or one conversation sees of them."""
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 
 from flexcore.domain.log import Cause, ChangeSet, Event, LogFilter
 from flexcore.domain.model import (
@@ -14,34 +14,24 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
 )
+from flexcore.engine.commands import Answer
 from flexcore.services.convert import numbers, time_to_proto
 from flexcore.services.convert_rows import rows_to_proto
+from flexcore.services.convert_workspace import add_load
 from flexcore.v1 import conversation_service_pb2, event_pb2, routing_service_pb2
+
+_ALL = LogFilter()
 
 CAUSE = numbers(event_pb2.ChangeSetCause, "CHANGE_SET_CAUSE", Cause)
 
 
 def change_set_to_proto(
-    change_set: ChangeSet, types: Collection[str] = ()
-) -> event_pb2.ChangeSet | None:
-    """Convert a change set, or the part of it with events of `types`; None if empty."""
-    return _shown(
-        change_set,
-        [
-            not types or event.type in types or event.type.partition(".")[0] in types
-            for event in change_set.events
-        ],
-        everything=not types,
-    )
-
-
-def found_to_proto(
-    change_set: ChangeSet, log_filter: LogFilter
+    change_set: ChangeSet, log_filter: LogFilter = _ALL
 ) -> event_pb2.ChangeSet | None:
     """Convert the part of a change set that a filter shows; None if that is nothing."""
     rows = change_set.rows()
     shown = [log_filter.shows(event, rows) for event in change_set.events]
-    return _shown(change_set, shown, everything=log_filter == LogFilter())
+    return _shown(change_set, shown, everything=log_filter == _ALL)
 
 
 def _shown(
@@ -74,16 +64,65 @@ def _shown(
     )
 
 
+def change_set_parts(
+    change_set: event_pb2.ChangeSet, most: int
+) -> Sequence[event_pb2.ChangeSet]:
+    """Cut a change set into parts of about `most` bytes.
+
+    Each has its events with the resources they speak of, each resource once; the last
+    ones hold the resources no event speaks of.
+    """
+    if change_set.ByteSize() <= most:
+        return (change_set,)
+    head = event_pb2.ChangeSet()
+    head.CopyFrom(change_set)
+    for field in ("events", "resources", "deleted"):
+        head.ClearField(field)
+    rest = {_sid_of(resource): resource for resource in change_set.resources}
+    gone = set(change_set.deleted)
+    parts: list[event_pb2.ChangeSet] = []
+    full = most
+    for events, sid in [
+        *(((e,), e.sid) for e in change_set.events),
+        *(((), s) for s in [*rest]),
+    ]:
+        told = [rest.pop(sid)] if sid in rest else []
+        size = sum(each.ByteSize() for each in (*events, *told))
+        if full + size > most:
+            parts.append(event_pb2.ChangeSet())
+            parts[-1].CopyFrom(head)
+            full = 0
+        full += size
+        parts[-1].events.extend(events)
+        parts[-1].resources.extend(told)
+        if sid in gone:
+            gone.discard(sid)
+            parts[-1].deleted.append(sid)
+    return parts
+
+
+def _sid_of(resource: event_pb2.Resource) -> str:
+    return str(getattr(resource, str(resource.WhichOneof("resource"))).sid)
+
+
+def snapshot_to_proto(snapshot: Answer) -> routing_service_pb2.ReservationSnapshot:
+    """Convert how things stand with a worker."""
+    shown = routing_service_pb2.ReservationSnapshot()
+    rows_to_proto(shown, snapshot.rows, snapshot.time)
+    add_load(shown.worker_channels, snapshot.rows)
+    return shown
+
+
 def worker_events(
-    change_set: ChangeSet, worker_sid: str
+    change_set: ChangeSet, worker_sids: Container[str]
 ) -> list[routing_service_pb2.ReservationEvent]:
-    """Convert the events about a worker, its channels and its reservations."""
+    """Convert the events about workers, their channels and their reservations."""
     rows = change_set.rows()
     time = time_to_proto(change_set.time)
     found = []
     for sequence, event in enumerate(change_set.events, change_set.first_sequence):
         row = rows.get(event.sid)
-        if row is None or not _of_worker(row, worker_sid):
+        if row is None or not _of_worker(row, worker_sids):
             continue
         shown = routing_service_pb2.ReservationEvent(
             type=event.type, sequence=sequence, time=time
@@ -112,10 +151,10 @@ def conversation_events(
     return found
 
 
-def _of_worker(row: Row, sid: str) -> bool:
+def _of_worker(row: Row, sids: Container[str]) -> bool:
     if isinstance(row, Reservation | WorkerChannel):
-        return row.worker_sid == sid
-    return isinstance(row, Worker) and row.sid == sid
+        return row.worker_sid in sids
+    return isinstance(row, Worker) and row.sid in sids
 
 
 def _of_conversation(row: Row, sid: str) -> bool:

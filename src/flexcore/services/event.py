@@ -5,13 +5,16 @@ from typing import Any
 
 import grpc
 
-from flexcore.domain.errors import OutOfRange
-from flexcore.domain.log import ChangeSet
+from flexcore.domain import limits
+from flexcore.domain.errors import InvalidArgument, OutOfRange, Reason
+from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.port import Port, TailBatch
-from flexcore.services.convert_event import change_set_to_proto
-from flexcore.services.events import list_events
+from flexcore.services.convert import time_from_proto
+from flexcore.services.convert_event import change_set_parts, change_set_to_proto
+from flexcore.services.events import filter_of, list_events
+from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Position, Stream, close_tail
+from flexcore.services.streams import Stream, close_tail
 from flexcore.v1 import event_pb2, event_service_pb2_grpc
 from flexcore.v1 import event_service_pb2 as pb
 
@@ -27,26 +30,26 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def WatchEvents(  # type: ignore[override]  # it writes itself
         self, request: pb.WatchEventsRequest, context: Context
     ) -> None:
-        types = frozenset(request.types)
-        # A token says where, not what: the filter may change from one stream to the next.
-        start = Position("WatchEvents", caller().account_sid, "", 0)
-        if request.resume_token:
-            start = start.resumed(request.resume_token)
+        log_filter, principal = filter_of(request), caller()
+        stream_of = stream_hash("WatchEvents", log_filter)
+        tokens = ResumeTokens(self._port, principal, stream_of)
+        start = await self._start(request, tokens)
 
         def show(change_set: ChangeSet) -> Sequence[event_pb2.ChangeSet]:
-            found = change_set_to_proto(change_set, types)
-            return (found,) if found else ()
+            found = change_set_to_proto(change_set, log_filter)
+            most = limits.STREAM_MESSAGE_BYTES
+            return change_set_parts(found, most) if found else ()
 
         def respond(
-            change_sets: Sequence[event_pb2.ChangeSet], token: str
+            change_sets: Sequence[event_pb2.ChangeSet],
         ) -> pb.WatchEventsResponse:
-            return pb.WatchEventsResponse(change_sets=change_sets, resume_token=token)
+            return pb.WatchEventsResponse(change_sets=change_sets)
 
-        stream = Stream(context, start, show, respond)
-        if request.resume_token:
-            tail = self._port.tail(caller(), start.sequence)
+        stream = Stream(context, tokens, start or 0, show, respond)
+        if start is None:
+            tail = self._oldest(log_filter)
         else:
-            tail = self._oldest()
+            tail = self._tail(start, log_filter)
         await stream.follow(self._port, session(), tail)
 
     async def ListEvents(
@@ -54,21 +57,42 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> pb.ListEventsResponse:
         return await list_events(self._port, request)
 
-    async def _oldest(self) -> AsyncIterator[TailBatch]:
+    async def _start(
+        self, request: pb.WatchEventsRequest, tokens: ResumeTokens
+    ) -> int | None:
+        """Return the sequence to begin after; None for the oldest change set held."""
+        principal = caller()
+        start = request.WhichOneof("start")
+        if request.resume_token:
+            if start:
+                raise InvalidArgument(
+                    start, "a resume token says where to begin already"
+                )
+            return tokens.read(request.resume_token)
+        if start == "start_sequence":
+            return request.start_sequence - 1
+        if start == "start_time":
+            time = time_from_proto(request.start_time)
+            return await self._port.find_time(principal, time)
+        return self._port.log_end(principal).head if request.start_now else None
+
+    def _tail(self, after: int, log_filter: LogFilter) -> AsyncIterator[TailBatch]:
+        return self._port.tail(caller(), after, log_filter.subject, log_filter)
+
+    async def _oldest(self, log_filter: LogFilter) -> AsyncIterator[TailBatch]:
         """Yield from the oldest change set held; clean-up may move it meanwhile."""
         after, begun = 0, False
         while True:
-            tail = self._port.tail(caller(), after)
+            tail = self._tail(after, log_filter)
             try:
                 async for batch in tail:
                     begun = True
                     yield batch
             except OutOfRange as refusal:
-                floor = int(refusal.metadata.get("floor", 0))
                 # Once begun, going on at the floor would be a silent gap.
-                if begun or floor <= after:
+                if begun or refusal.reason is not Reason.TOKEN_BELOW_FLOOR:
                     raise
-                after = floor
+                after = int(refusal.metadata["floor"])
             else:
                 return
             finally:

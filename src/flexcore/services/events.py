@@ -10,7 +10,7 @@ from flexcore.domain.ids import fingerprint
 from flexcore.domain.log import LogFilter
 from flexcore.engine.port import Port
 from flexcore.services.convert import time_from_proto
-from flexcore.services.convert_event import found_to_proto
+from flexcore.services.convert_event import change_set_to_proto
 from flexcore.services.paging import read_token, write_token
 from flexcore.services.session import caller
 from flexcore.v1 import event_service_pb2 as pb
@@ -22,7 +22,7 @@ async def list_events(
     port: Port, request: pb.ListEventsRequest
 ) -> pb.ListEventsResponse:
     """Return the change sets of a page; it ends early when they are large."""
-    log_filter = _filter(request)
+    log_filter = filter_of(request)
     window = time_from_proto(request.start_time), time_from_proto(request.end_time)
     digest = fingerprint(_encode((caller().account_sid, "events", log_filter, window)))
     after = _place(request.page_token, digest) if request.page_token else None
@@ -31,7 +31,7 @@ async def list_events(
     response = pb.ListEventsResponse()
     position, written = page.after, 0
     for change_set in page.change_sets:
-        found = found_to_proto(change_set, log_filter)
+        found = change_set_to_proto(change_set, log_filter)
         assert found is not None
         written += found.ByteSize()
         if written > limits.MESSAGE_BYTES and response.change_sets:
@@ -43,7 +43,8 @@ async def list_events(
     return response
 
 
-def _filter(request: Any) -> LogFilter:
+def filter_of(request: Any) -> LogFilter:
+    """Return the filter of a request for events."""
     names = (name for name in LogFilter.__struct_fields__ if name != "types")
     return LogFilter(
         types=frozenset(request.types),

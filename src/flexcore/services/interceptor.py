@@ -6,7 +6,7 @@ status; what nobody foresaw leaves as INTERNAL with an error id, and is told to 
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -70,8 +70,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
         access = self._policy.get(method)
         if access is Access.OPEN:
             return handler
-        # A message of a stream of requests is read by gRPC; a single request below, where
-        # bytes that are none get a status of ours, and nobody's before a credential.
+        # Requests are read below, where bytes that are none get a status of ours, and
+        # nobody's before a credential.
         read = cast("Read", handler.request_deserializer)
         streamed = handler.request_streaming
         make: Callable[..., Handler] = grpc.unary_unary_rpc_method_handler
@@ -85,10 +85,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
             make, behavior = grpc.unary_stream_rpc_method_handler, handler.unary_stream
         if handler.response_streaming:
             write = _writing(behavior)
-            serve = self._stream(method, access, write, None if streamed else read)
+            serve = self._stream(method, access, write, read, streamed=streamed)
         else:
             serve = self._unary(method, access, behavior, read)
-        return make(serve, read if streamed else None, handler.response_serializer)
+        return make(serve, None, handler.response_serializer)
 
     def _unary(
         self, method: str, access: Access | None, behavior: Behavior, read: Read
@@ -108,13 +108,21 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return serve
 
     def _stream(
-        self, method: str, access: Access | None, behavior: Behavior, read: Read | None
+        self,
+        method: str,
+        access: Access | None,
+        behavior: Behavior,
+        read: Read,
+        *,
+        streamed: bool,
     ) -> Behavior:
         async def serve(request: Any, context: Context) -> None:
             self._streams += 1
             try:
                 self._admit(method, access, context)
-                if read is not None:
+                if streamed:
+                    request = _each(request, read)
+                else:
                     request = self._read(request, read)
                 self._admit_stream()
                 # At once, so that a caller knows the stream stands before its first event.
@@ -139,10 +147,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _read(self, request: bytes, read: Read) -> Any:
         """Return the message a call asks with, checked; InvalidArgument otherwise."""
-        try:
-            message = read(request)
-        except DecodeError as error:
-            raise InvalidArgument("request", "not a message of this method") from error
+        message = _decoded(request, read)
         self._rules.check(message)
         return message
 
@@ -174,6 +179,19 @@ class Interceptor(grpc.aio.ServerInterceptor):
         error_id = self._ids.secret(6)
         _LOG.error("internal error", method=method, error_id=error_id, exc_info=error)
         return Internal(f"internal error {error_id}", metadata={"error_id": error_id})
+
+
+def _decoded(request: bytes, read: Read) -> Any:
+    try:
+        return read(request)
+    except DecodeError as error:
+        raise InvalidArgument("request", "not a message of this method") from error
+
+
+async def _each(requests: AsyncIterator[bytes], read: Read) -> AsyncIterator[Any]:
+    """Yield the messages of a stream of requests; whoever takes them checks them."""
+    async for request in requests:
+        yield _decoded(request, read)
 
 
 def _seconds(context: Context) -> float:

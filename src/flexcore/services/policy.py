@@ -26,7 +26,7 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
             CreateTask BatchCreateTasks GetTask ListTasks UpdateTask CancelTask
             DeleteTask ClaimTask WrapTask CompleteTask WrapReservation
             CompleteReservation GetReservation ListReservations AcceptReservation
-            RejectReservation StreamReservations ExplainTask
+            RejectReservation StreamReservations AgentSession ExplainTask
             GetWorkspaceStatistics GetTaskQueueStatistics GetWorkflowStatistics
             GetWorkerStatistics
         """,

@@ -1,28 +1,32 @@
 """RoutingService: tasks and reservations."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 
+from flexcore.domain import limits
 from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import Reservation, Task
 from flexcore.engine import commands
 from flexcore.engine.port import Port
 from flexcore.services import routing_commands as make
 from flexcore.services import statistics
+from flexcore.services.agent_session import AgentSession
 from flexcore.services.convert import given, words
-from flexcore.services.convert_event import worker_events
+from flexcore.services.convert_event import snapshot_to_proto, worker_events
 from flexcore.services.convert_explanation import explanation_to_proto
 from flexcore.services.convert_routing import (
     RESERVATION_STATUS_TEXT,
     TASK_STATUS_TEXT,
 )
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
-from flexcore.services.convert_workspace import add_load
 from flexcore.services.paging import list_page
+from flexcore.services.resume_tokens import ResumeTokens, stream_hash
+from flexcore.services.rules import Rules
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Position, Stream
+from flexcore.services.streams import Stream
+from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import routing_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2_grpc
 
@@ -34,6 +38,16 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._rules = Rules((pb.AgentSessionRequest.DESCRIPTOR,))
+        #: what commands of an agent session are calls of
+        self._calls: Mapping[str, Callable[[Any, Any], Awaitable[Any]]] = {
+            "update_worker": WorkspaceService(port).UpdateWorker,
+            "accept_reservation": self.AcceptReservation,
+            "reject_reservation": self.RejectReservation,
+            "wrap_reservation": self.WrapReservation,
+            "complete_reservation": self.CompleteReservation,
+            "claim_task": self.ClaimTask,
+        }
 
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
@@ -187,6 +201,12 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         answer = await self._port.submit(caller(), command)
         return answer_to_proto(pb.RejectReservationResponse(), answer)
 
+    async def AgentSession(  # type: ignore[override]  # it writes itself
+        self, requests: AsyncIterator[pb.AgentSessionRequest], context: Context
+    ) -> None:
+        served = AgentSession(self._port, context, self._calls, self._rules)
+        await served.serve(requests)
+
     async def GetWorkspaceStatistics(
         self, request: pb.GetWorkspaceStatisticsRequest, context: Context
     ) -> pb.GetWorkspaceStatisticsResponse:
@@ -212,25 +232,28 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     ) -> None:
         worker_sid, principal = request.worker_sid, caller()
         snapshot = await self._port.submit(principal, commands.Snapshot(sid=worker_sid))
-        start = Position(
-            "StreamReservations", principal.account_sid, worker_sid, snapshot.sequence
+        tokens = ResumeTokens(
+            self._port, principal, stream_hash("StreamReservations", worker_sid)
         )
+        start, resumes = snapshot.sequence, False
         if request.resume_token:
-            start = start.resumed(request.resume_token)
+            at = tokens.read(request.resume_token)
+            resumes = snapshot.sequence - at <= limits.STREAM_BEHIND_EVENTS
+            self._port.check_place(principal, at)
+            start = at if resumes else start
 
         def show(change_set: ChangeSet) -> Sequence[pb.ReservationEvent]:
-            return worker_events(change_set, worker_sid)
+            return worker_events(change_set, (worker_sid,))
 
         def respond(
-            events: Sequence[pb.ReservationEvent], token: str
+            events: Sequence[pb.ReservationEvent],
         ) -> pb.StreamReservationsResponse:
-            return pb.StreamReservationsResponse(events=events, resume_token=token)
+            return pb.StreamReservationsResponse(events=events)
 
-        stream = Stream(context, start, show, respond)
-        if not request.resume_token:
-            first = respond((), start.token())
-            rows_to_proto(first.snapshot, snapshot.rows, snapshot.time)
-            add_load(first.snapshot.worker_channels, snapshot.rows)
-            await stream.write(first)
-        tail = self._port.tail(principal, start.sequence, worker_sid)
+        stream = Stream(context, tokens, start, show, respond)
+        if not resumes:
+            first = respond(())
+            first.snapshot.MergeFrom(snapshot_to_proto(snapshot))
+            await stream.write(first, start)
+        tail = self._port.tail(principal, start, worker_sid)
         await stream.follow(self._port, session(), tail)

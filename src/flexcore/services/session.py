@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 import msgspec
 
-from flexcore.domain.errors import Unauthenticated
+from flexcore.domain.errors import PermissionDenied, Unauthenticated
 from flexcore.engine.commands import Principal
 from flexcore.engine.port import Port
 
@@ -46,6 +46,15 @@ def open_session(port: Port, metadata: Iterable[tuple[str, str | bytes]]) -> Ses
             key_sid, secret = _credential(str(value))
             return Session(port.authenticate(key_sid, secret), key_sid, secret)
     raise Unauthenticated("authorization: no credential")
+
+
+def refreshed(port: Port, before: Session, token: str) -> Session:
+    """Return the session of another credential, which must be of the same account."""
+    key_sid, secret = _credential(f"Bearer {token}")
+    after = Session(port.authenticate(key_sid, secret), key_sid, secret)
+    if after.principal.account_sid != before.principal.account_sid:
+        raise PermissionDenied("AgentSession", "token: belongs to another account")
+    return after
 
 
 def _credential(value: str) -> tuple[str, str]:

@@ -32,6 +32,12 @@ def code_of(error: FlexcoreError) -> grpc.StatusCode:
 
 
 def status_of(error: FlexcoreError) -> grpc.Status:
+    """Return what a call is ended with."""
+    status: grpc.Status = rpc_status.to_status(status_to_proto(error))
+    return status
+
+
+def status_to_proto(error: FlexcoreError) -> status_pb2.Status:
     """Return the whole status: code, text, ErrorInfo, and what else is known."""
     details: list[Message] = [
         error_details_pb2.ErrorInfo(
@@ -42,14 +48,11 @@ def status_of(error: FlexcoreError) -> grpc.Status:
         details.append(_bad_request(error))
     if error.retry_after is not None:
         details.append(_retry_info(error.retry_after))
-    status: grpc.Status = rpc_status.to_status(
-        status_pb2.Status(
-            code=code_pb2.Code.Value(error.kind.name),
-            message=_cut(error.text),
-            details=[_pack(detail) for detail in details],
-        )
+    return status_pb2.Status(
+        code=code_pb2.Code.Value(error.kind.name),
+        message=_cut(error.text),
+        details=[_pack(detail) for detail in details],
     )
-    return status
 
 
 def _bad_request(error: InvalidArgument) -> error_details_pb2.BadRequest:

@@ -1,58 +1,26 @@
 """Streams of the log: ordered, without gaps or duplicates, resumable.
 
 A stream is a cursor into the account's tail. Its token names the position up to which
-everything was written; it lies at the end of a change set, and so does every message.
+everything was written; it lies at the end of a change set, and so does every message
+that is complete. One that is large is cut into messages; only the last of them says so.
 """
 
 import asyncio
-import binascii
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import grpc
-import msgspec
 from google.protobuf.message import Message
 
 from flexcore.domain import limits
-from flexcore.domain.errors import InvalidArgument, Reason, ResourceExhausted
+from flexcore.domain.errors import Reason, ResourceExhausted
 from flexcore.domain.log import ChangeSet
 from flexcore.engine.port import Port, TailBatch
-from flexcore.services.paging import from_text, to_text
+from flexcore.services.resume_tokens import ResumeTokens
 from flexcore.services.session import Session
 
 E = TypeVar("E", bound=Message)
 R = TypeVar("R", bound=Message)
-
-
-class Position(msgspec.Struct, frozen=True, array_like=True):
-    """What a resume token says: a sequence in one stream of one account."""
-
-    rpc: str
-    account_sid: str
-    subject: str
-    sequence: int
-
-    def token(self) -> str:
-        """Return the opaque, URL-safe text callers keep."""
-        return to_text(_encode(self))
-
-    def at(self, sequence: int) -> "Position":
-        """Return the position `sequence` of the same stream."""
-        return msgspec.structs.replace(self, sequence=sequence)
-
-    def resumed(self, token: str) -> "Position":
-        """Return where `token` says; InvalidArgument if it is not of this stream."""
-        try:
-            found = _decode(from_text(token))
-        except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
-            raise InvalidArgument("resume_token", "not a resume token") from error
-        if found.at(0) != self.at(0):
-            raise InvalidArgument("resume_token", "belongs to another stream")
-        return found
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Position).decode
 
 
 async def close_tail(tail: AsyncIterator[TailBatch]) -> None:
@@ -62,41 +30,69 @@ async def close_tail(tail: AsyncIterator[TailBatch]) -> None:
         await close()
 
 
-class Stream(Generic[E, R]):
-    """One open stream, from its position to its end.
+class Writer(Generic[R]):
+    """Writes responses with their tokens, and ends the stream when nobody reads.
 
-    `show` converts what the caller sees of a change set, `respond` makes a message of
-    events and a token.
+    Every response has the fields resume_token and complete.
     """
 
     def __init__(
         self,
         context: grpc.aio.ServicerContext[Any, R],
-        position: Position,
-        show: Callable[[ChangeSet], Sequence[E]],
-        respond: Callable[[Sequence[E], str], R],
+        tokens: ResumeTokens,
+        start: int,
     ) -> None:
         self._context = context
-        self._show = show
-        self._respond = respond
-        #: up to here everything was written
-        self._written = position
-        self._pending: list[E] = []
-        self._pending_bytes = 0
-        self._skipped = 0
+        self._tokens = tokens
+        #: up to here everything was written, and the token that says so
+        self.written = start
+        self._token = tokens.write(start)
 
-    async def write(self, response: R) -> None:
-        """Write a message; ResourceExhausted with the token when nobody reads."""
+    async def write(self, response: R, sequence: int, *, complete: bool = True) -> None:
+        """Write a message with its token; ResourceExhausted when nobody reads."""
+        token = self._tokens.write(sequence)
+        response.resume_token = token  # type: ignore[attr-defined]
+        response.complete = complete  # type: ignore[attr-defined]
         try:
             async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT / limits.SECOND):
                 await self._context.write(response)
         except TimeoutError as error:
             seconds = limits.STREAM_WRITE_TIMEOUT // limits.SECOND
-            raise ResourceExhausted(
-                f"nothing was read for {seconds} seconds",
-                reason=Reason.READER_BEHIND,
-                metadata={"resume_token": self._written.token()},
-            ) from error
+            raise self.behind(f"nothing was read for {seconds} seconds") from error
+        self.written, self._token = sequence, token
+
+    def behind(self, text: str) -> ResourceExhausted:
+        """Return what ends the stream of somebody who does not keep up.
+
+        What is on its way may never arrive: the token is that of the message before it.
+        """
+        return ResourceExhausted(
+            text,
+            reason=Reason.READER_BEHIND,
+            metadata={"resume_token": self._token},
+        )
+
+
+class Stream(Writer[R], Generic[E, R]):
+    """One open stream, from its position to its end.
+
+    `show` converts what the caller sees of a change set, in pieces that fit into a
+    message; `respond` makes a message of pieces, which has a field go_away.
+    """
+
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, R],
+        tokens: ResumeTokens,
+        start: int,
+        show: Callable[[ChangeSet], Sequence[E]],
+        respond: Callable[[Sequence[E]], R],
+    ) -> None:
+        super().__init__(context, tokens, start)
+        self._show = show
+        self._respond = respond
+        self._pending: list[E] = []
+        self._pending_bytes = 0
 
     async def follow(
         self, port: Port, session: Session, tail: AsyncIterator[TailBatch]
@@ -106,40 +102,43 @@ class Stream(Generic[E, R]):
             async for batch in tail:
                 session.check(port)
                 for change_set in batch.change_sets:
-                    await self._add(change_set)
-                await self._end_batch(batch)
+                    await self.add(change_set)
+                await self.flush(batch.position)
         finally:
             await close_tail(tail)
+        await self.go_away()
 
-    async def _add(self, change_set: ChangeSet) -> None:
-        events = self._show(change_set)
-        if not events:
-            self._skipped += len(change_set.events)
-            return
-        size = sum(event.ByteSize() for event in events)
-        if self._pending and self._full(len(events), size):
-            await self._flush(change_set.first_sequence - 1)
-        self._pending.extend(events)
-        self._pending_bytes += size
+    async def add(self, change_set: ChangeSet) -> None:
+        """Take a change set; write what does not fit beside it."""
+        pieces = self._show(change_set)
+        sizes = [piece.ByteSize() for piece in pieces]
+        if self._pending and self._full(len(pieces), sum(sizes)):
+            await self.flush(change_set.first_sequence - 1)
+        for piece, size in zip(pieces, sizes, strict=True):
+            if self._pending and self._full(1, size):
+                await self._flush(self.written, complete=False)
+            self._pending.append(piece)
+            self._pending_bytes += size
+
+    async def flush(self, sequence: int) -> None:
+        """Write what was taken, or a heartbeat: everything up to `sequence`."""
+        await self._flush(sequence, complete=True)
+
+    async def go_away(self) -> None:
+        """Write the last message: the server stops, the token is good elsewhere."""
+        last = self._respond(())
+        last.go_away = True  # type: ignore[attr-defined]
+        await self.write(last, self.written)
 
     def _full(self, count: int, size: int) -> bool:
         return (
             len(self._pending) + count > limits.STREAM_MESSAGE_EVENTS
-            or self._pending_bytes + size > limits.MESSAGE_BYTES
+            or self._pending_bytes + size > limits.STREAM_MESSAGE_BYTES
         )
 
-    async def _end_batch(self, batch: TailBatch) -> None:
-        # A heartbeat may be far away while others keep the tail busy, so a long run of
-        # events that are not shown moves the token too.
-        silent = not self._pending and self._skipped < limits.STREAM_MESSAGE_EVENTS
-        if batch.change_sets and silent:
-            return
-        await self._flush(batch.position)
-
-    async def _flush(self, sequence: int) -> None:
-        position = self._written.at(sequence)
-        await self.write(self._respond(self._pending, position.token()))
-        self._written = position
+    async def _flush(self, sequence: int, *, complete: bool) -> None:
+        response = self._respond(self._pending)
+        # A stalled stream holds the message alone, not what it was made of.
         self._pending = []
         self._pending_bytes = 0
-        self._skipped = 0
+        await self.write(response, sequence, complete=complete)

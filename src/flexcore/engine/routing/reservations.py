@@ -7,6 +7,7 @@ there is one winner; what follows a no is offer_endings.py.
 from flexcore.domain import limits
 from flexcore.domain.errors import FailedPrecondition, InvalidArgument, Reason
 from flexcore.domain.model import (
+    Activity,
     Reservation,
     Row,
     Task,
@@ -132,7 +133,8 @@ def snapshot(decision: Decision, worker: Worker) -> Rows:
     held = state.where(Reservation, "open_worker_sid", worker.sid)
     tasks: list[Row] = [state.need(row.task_sid, Task) for row in held]
     channels = state.where(WorkerChannel, "worker_sid", worker.sid)
-    return (worker, *channels, *held, *tasks)
+    activities = state.where(Activity, "workspace_sid", worker.workspace_sid)
+    return (worker, *channels, *activities, *held, *tasks)
 
 
 def _refuse_late(decision: Decision, reservation: Reservation) -> None:

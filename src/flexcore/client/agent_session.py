@@ -1,0 +1,327 @@
+"""An agent session that resumes: many workers over one stream, with their commands."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from flexcore.client.errors import error_reason
+from flexcore.client.resuming import backoff, next_message, read_token, write_token
+from flexcore.v1 import routing_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from flexcore.client import Client
+
+
+class CommandRefused(Exception):
+    """What a command was refused with, as the unary call would have been."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        #: the name of the code, such as FAILED_PRECONDITION
+        self.code = code_pb2.Code.Name(status.code)
+        #: the reason, as in error.proto
+        self.reason = ""
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                self.reason = info.reason
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvent:
+    """One thing that happened to a worker.
+
+    The type is that of `event`; or `snapshot`, which says how things stand; or
+    `unsubscribed`, after which nothing comes of the worker, with a `refusal` if nobody
+    asked for it.
+    """
+
+    worker_sid: str
+    type: str
+    event: pb.ReservationEvent | None = None
+    snapshot: pb.ReservationSnapshot | None = None
+    refusal: CommandRefused | None = None
+
+
+@dataclass(slots=True)
+class _Mark:
+    """The end of a message: once it is reached, all before was handled."""
+
+    token: str
+    joined: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    handled: int = 0
+
+
+class AgentSession:
+    """Tells of workers and gives their commands, whatever is restarted meanwhile.
+
+        async with client.agent_session() as session:
+            await session.subscribe([worker_sid])
+            async for event in session:
+                ...
+                await session.command(worker_sid, accept_reservation={"sid": sid})
+
+    Iterate in one place. Events come in order and none twice; an event counts as handled
+    when the next one is asked for. After `missed` grows, what happened meanwhile is lost
+    and every worker comes as a snapshot. With a `token_file` a later session goes on where
+    this one was; what was handled since it was last written comes again.
+    """
+
+    def __init__(self, client: "Client", token_file: Path | None) -> None:
+        self._client = client
+        self._file = token_file
+        saved = json.loads(read_token(token_file) or "{}")
+        #: everything up to here was handled, of these workers
+        self.resume_token: str = saved.get("token", "")
+        self._held: dict[str, None] = dict.fromkeys(saved.get("worker_sids", ()))
+        self._wanted = dict(self._held)
+        #: how often the session was opened again, and how often its place was lost
+        self.resumed = 0
+        self.missed = 0
+        self._sequence = 0
+        self._items: deque[WorkerEvent | _Mark] = deque()
+        self._news = asyncio.Event()
+        self._commands: dict[str, tuple[pb.AgentCommand, asyncio.Future[Any]]] = {}
+        self._call: Any = None
+        self._writing = asyncio.Lock()
+        self._metadata: dict[str, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def worker_sids(self) -> Sequence[str]:
+        """The workers that are, or are to be, subscribed."""
+        return tuple(self._wanted)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def subscribe(self, worker_sids: Iterable[str]) -> None:
+        """Tell of these workers too; each begins with a snapshot."""
+        fresh = [sid for sid in worker_sids if sid not in self._wanted]
+        self._wanted.update(dict.fromkeys(fresh))
+        await self._say(subscribe=pb.Subscribe(worker_sids=fresh))
+
+    async def unsubscribe(self, worker_sids: Iterable[str]) -> None:
+        """Tell of these workers no more; `unsubscribed` is the last that comes of them."""
+        gone = [sid for sid in worker_sids if self._wanted.pop(sid, 0) is None]
+        await self._say(unsubscribe=pb.Unsubscribe(worker_sids=gone))
+
+    async def command(
+        self, worker_sid: str, *, command_id: str = "", **request: Any
+    ) -> Any:
+        """Give a command and return what the unary call would; CommandRefused.
+
+        It has its effect once, however often the connection is lost meanwhile.
+        """
+        command = pb.AgentCommand(
+            command_id=command_id or self._client.secret(),
+            worker_sid=worker_sid,
+            **request,
+        )
+        if command.command_id in self._commands:
+            raise ValueError(f"command {command.command_id} waits for its answer")
+        answer = asyncio.get_running_loop().create_future()
+        self._commands[command.command_id] = (command, answer)
+        try:
+            if self._task is None or self._task.done():
+                raise RuntimeError("the session has ended")
+            await self._say(command=command)
+            return await answer
+        finally:
+            del self._commands[command.command_id]
+
+    async def refresh_token(self, token: str) -> None:
+        """Go on with another credential: `<key sid>.<secret>`."""
+        await self.command("", refresh_token={"token": token})
+        self._metadata = {"metadata": (("authorization", f"Bearer {token}"),)}
+
+    def __aiter__(self) -> AsyncIterator[WorkerEvent]:
+        return self
+
+    async def __anext__(self) -> WorkerEvent:
+        while True:
+            if not self._items:
+                if self._task is None or self._task.done():
+                    await self._raise()
+                self._news.clear()
+                await self._news.wait()
+                continue
+            item = self._items.popleft()
+            if isinstance(item, _Mark):
+                await self._handled(item)
+                continue
+            if item.event is not None:
+                self._sequence = item.event.sequence
+            return item
+
+    async def _raise(self) -> None:
+        if self._task is not None:
+            await self._task
+        raise StopAsyncIteration
+
+    async def _handled(self, mark: _Mark) -> None:
+        self.resume_token = mark.token
+        self._held.update(dict.fromkeys(mark.joined))
+        for sid in mark.left:
+            self._held.pop(sid, None)
+        saved = {"token": self.resume_token, "worker_sids": [*self._held]}
+        write_token(self._file, json.dumps(saved))
+        if mark.handled:
+            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
+
+    # the connection
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            call = self._client.routing.AgentSession(**self._metadata)
+            try:
+                await self._open(call)
+                while (response := await next_message(call)) is not None:
+                    failures = 0
+                    self._take(response)
+            except grpc.aio.AioRpcError as error:
+                self._recover(error)
+            finally:
+                self._call = None
+                # An abandoned call is neither canceled nor collected by itself.
+                call.cancel()
+            self.resumed += 1
+            await asyncio.sleep(backoff(failures, self._client.fraction()))
+            failures += 1
+
+    async def _open(self, call: Any) -> None:
+        """Say again what a new session has to know."""
+        # What was not handled comes again.
+        self._items.clear()
+        async with self._writing:
+            if self.resume_token and self._held:
+                held = pb.Subscribe(
+                    worker_sids=self._held, resume_token=self.resume_token
+                )
+                await _write(call, subscribe=held)
+            else:
+                self._held = {}
+            fresh = [sid for sid in self._wanted if sid not in self._held]
+            gone = [sid for sid in self._held if sid not in self._wanted]
+            if fresh:
+                await _write(call, subscribe=pb.Subscribe(worker_sids=fresh))
+            if gone:
+                await _write(call, unsubscribe=pb.Unsubscribe(worker_sids=gone))
+            for command, _ in list(self._commands.values()):
+                await _write(call, command=command)
+            self._call = call
+
+    async def _say(self, **what: Any) -> None:
+        """Write a request; if that fails, a new session is told instead."""
+        async with self._writing:
+            if self._call is None:
+                return
+            with suppress(grpc.aio.AioRpcError):
+                await _write(self._call, **what)
+
+    def _recover(self, error: grpc.aio.AioRpcError) -> None:
+        """Return if opening a session again makes sense, else raise."""
+        if error.code() is grpc.StatusCode.OUT_OF_RANGE:
+            self._lose()
+        elif error_reason(error) == "READER_BEHIND":
+            return
+        elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise error
+
+    def _lose(self) -> None:
+        self.missed += 1
+        self.resume_token = ""
+        self._sequence = 0
+
+    def _take(self, response: pb.AgentSessionResponse) -> None:
+        mark = _Mark(response.resume_token)
+        if response.HasField("snapshot"):
+            sid = response.snapshot.worker.sid
+            if sid in self._held:  # it was too far behind
+                self._lose()
+                self._held = {}
+            mark.joined.append(sid)
+            self._items.append(WorkerEvent(sid, "snapshot", snapshot=response.snapshot))
+        if response.HasField("unsubscribed"):
+            self._take_left(response.unsubscribed, mark)
+        for event in response.events:
+            mark.handled = event.sequence
+            if event.sequence > self._sequence:
+                self._items.append(WorkerEvent(_worker_of(event), event.type, event))
+        for result in response.results:
+            self._answer(result)
+        if self._items and isinstance(last := self._items[-1], _Mark):
+            # Nobody asks for what is next; heartbeats do not pile up.
+            last.token, last.handled = mark.token, mark.handled or last.handled
+        else:
+            self._items.append(mark)
+        self._news.set()
+
+    def _take_left(self, unsubscribed: pb.Unsubscribed, mark: _Mark) -> None:
+        refusal = None
+        if unsubscribed.status:
+            status = status_pb2.Status.FromString(unsubscribed.status)
+            refusal = CommandRefused(status)
+        for sid in unsubscribed.worker_sids:
+            mark.left.append(sid)
+            if refusal is not None:
+                self._wanted.pop(sid, None)
+            self._items.append(WorkerEvent(sid, "unsubscribed", refusal=refusal))
+
+    def _answer(self, result: pb.CommandResult) -> None:
+        _, answer = self._commands.get(result.command_id, (None, None))
+        if answer is None or answer.done():
+            return
+        name = str(result.WhichOneof("result"))
+        if name == "status":
+            status = status_pb2.Status.FromString(result.status)
+            answer.set_exception(CommandRefused(status))
+        else:
+            answer.set_result(getattr(result, name))
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Let nobody wait for what will not come."""
+        self._news.set()
+        error = None if task.cancelled() else task.exception()
+        for _, answer in self._commands.values():
+            if not answer.done() and error is not None:
+                answer.set_exception(error)
+            elif not answer.done():
+                answer.cancel()
+
+
+async def _write(call: Any, **what: Any) -> None:
+    # Of a call that has ended whoever reads learns why.
+    with suppress(asyncio.InvalidStateError):
+        await call.write(pb.AgentSessionRequest(**what))
+
+
+def _worker_of(event: pb.ReservationEvent) -> str:
+    return (
+        event.reservation.worker_sid
+        or event.worker.sid
+        or event.worker_channel.worker_sid
+    )

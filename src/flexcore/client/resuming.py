@@ -1,0 +1,47 @@
+"""What all streams that resume share: silence, patience, and where they keep their token."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from flexcore.domain import limits
+
+#: a stream that is silent for this long is dead: heartbeats come three times as often
+SILENCE_SECONDS: Final = 3 * limits.HEARTBEAT_INTERVAL / limits.SECOND
+#: a reconnect waits a random part of this, which doubles with each attempt in a row
+BACKOFF_SECONDS: Final = 0.2
+BACKOFF_SECONDS_MAX: Final = 10.0
+
+
+async def next_message(call: Any) -> Any:
+    """Return the next message of a stream; None at its end or when it is silent."""
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            response = await call.read()
+    except TimeoutError:
+        return None
+    return None if response is grpc.aio.EOF else response
+
+
+def backoff(failures: int, fraction: float) -> float:
+    """Return the seconds to wait before a stream is opened again."""
+    most: float = min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_SECONDS_MAX)
+    return most * fraction
+
+
+def read_token(file: Path | None) -> str:
+    """Return what was last written to a token file; "" if there is none."""
+    if file is None or not file.exists():
+        return ""
+    return file.read_text()
+
+
+def write_token(file: Path | None, token: str) -> None:
+    """Replace a token file whole: a kill leaves the one before or this one."""
+    if file is None:
+        return
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(token)
+    new.replace(file)

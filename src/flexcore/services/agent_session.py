@@ -1,0 +1,302 @@
+"""AgentSession: what happens to many workers, and what they do, over one stream.
+
+One task reads what the backend says, the session itself is the only one who writes. It
+writes, in this order: answers of commands, events as far as the backend acknowledges them,
+snapshots of workers who are subscribed once everything before is written.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+import msgspec
+
+from flexcore.domain import limits
+from flexcore.domain.errors import (
+    FlexcoreError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+)
+from flexcore.engine import commands
+from flexcore.engine.commands import Answer
+from flexcore.engine.port import Port
+from flexcore.services.agent_commands import AgentCommands, Calls
+from flexcore.services.convert_event import snapshot_to_proto, worker_events
+from flexcore.services.credit import CreditWindow
+from flexcore.services.resume_tokens import ResumeTokens, SetHash
+from flexcore.services.rules import Rules
+from flexcore.services.session import session
+from flexcore.services.status import status_to_proto
+from flexcore.services.streams import Writer
+from flexcore.v1 import routing_service_pb2 as pb
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """An event that is to be written; `end` is its change set's if it is the last of it."""
+
+    event: pb.ReservationEvent
+    size: int
+    end: int
+
+
+class _Joined(msgspec.Struct, frozen=True):
+    """A worker whose snapshot is to be written."""
+
+    sid: str
+    snapshot: Answer
+
+
+class _Left(msgspec.Struct, frozen=True):
+    """Workers who are not told of; those of `leaving` were until now."""
+
+    leaving: Sequence[str]
+    others: Sequence[str] = ()
+    error: FlexcoreError | None = None
+
+
+class AgentSession:
+    """One session, from its first message to its end."""
+
+    def __init__(
+        self, port: Port, context: Context, calls: Calls, rules: Rules
+    ) -> None:
+        self._port = port
+        self._principal = session().principal
+        self._rules = rules
+        self._cursor = port.cursor(self._principal)
+        self._commands = AgentCommands(port, session(), calls, self._cursor.wake)
+        #: who is told of, as read and as written
+        self._workers: set[str] = set()
+        self._hash = SetHash("AgentSession")
+        self._tokens = ResumeTokens(port, self._principal, self._hash.digest)
+        self._writer = Writer(context, self._tokens, self._cursor.position)
+        self._window = CreditWindow(port.now)
+        #: read from the log, and not yet written
+        self._queue: deque[_Told | _Joined | _Left] = deque()
+        self._asked: asyncio.Queue[pb.Subscribe | pb.Unsubscribe] = asyncio.Queue(
+            limits.SESSION_SUBSCRIPTIONS
+        )
+        #: whether a part of a change set was written and the rest was not
+        self._torn = False
+
+    async def serve(self, requests: AsyncIterator[pb.AgentSessionRequest]) -> None:
+        """Serve until the backend, the key or the server ends it."""
+        reader = asyncio.create_task(self._read(requests))
+        reader.add_done_callback(lambda _: self._cursor.wake())
+        try:
+            await self._write(reader)
+        finally:
+            reader.cancel()
+            await self._commands.close()
+            await asyncio.gather(reader, return_exceptions=True)
+            self._cursor.close()
+
+    # what the backend says
+
+    async def _read(self, requests: AsyncIterator[pb.AgentSessionRequest]) -> None:
+        async for request in requests:
+            what = request.WhichOneof("request")
+            if what is None:
+                raise InvalidArgument("request", "must be given")
+            try:
+                self._rules.check(request)
+            except InvalidArgument as error:
+                if not request.command.command_id:
+                    raise
+                await self._commands.refuse(request.command, error)
+                continue
+            if what == "command":
+                await self._commands.put(request.command)
+            elif what == "ack_events":
+                self._window.acknowledge(request.ack_events.sequence)
+            else:
+                await self._asked.put(getattr(request, what))
+            self._cursor.wake()
+
+    # what is written
+
+    async def _write(self, reader: "asyncio.Task[None]") -> None:
+        while True:
+            self._commands.session.check(self._port)
+            if reader.done():
+                reader.result()
+                if not (self._commands.waiting or self._queue or self._asked.qsize()):
+                    return
+            if results := self._commands.take():
+                await self._say(pb.AgentSessionResponse(results=results))
+            elif await self._write_next():
+                pass
+            elif self._may_subscribe():
+                await self._change(self._asked.get_nowait())
+            elif self._cursor.ended and not self._cursor.behind:
+                await self._say(pb.AgentSessionResponse(go_away=True))
+                return
+            elif not await self._cursor.wait():
+                await self._beat()
+
+    async def _beat(self) -> None:
+        if self._window.stuck:
+            raise self._writer.behind("events were not acknowledged")
+        if not self._queue:
+            # Nobody was woken for what concerns others; the token moves past it.
+            self._take_up(None)
+        await self._say(pb.AgentSessionResponse())
+
+    async def _say(self, response: pb.AgentSessionResponse) -> None:
+        """Write what is no event: the position stays, unless nothing is left before it."""
+        position = self._writer.written
+        if not self._queue:
+            position = max(position, self._cursor.position)
+        await self._send(response, position, complete=not self._torn)
+
+    async def _send(
+        self, response: pb.AgentSessionResponse, position: int, *, complete: bool
+    ) -> None:
+        await self._writer.write(response, position, complete=complete)
+        self._cursor.beaten()
+
+    async def _write_next(self) -> bool:
+        """Write what comes next, as far as it may be written now; False if nothing may."""
+        while not self._queue and self._cursor.behind:
+            self._take_up(None)
+            await asyncio.sleep(0)
+        first = self._queue[0] if self._queue else None
+        if isinstance(first, _Told):
+            return await self._write_events()
+        if isinstance(first, _Joined):
+            self._queue.popleft()
+            self._hash.add(first.sid)
+            await self._write_change(
+                pb.AgentSessionResponse(snapshot=snapshot_to_proto(first.snapshot)),
+                first.snapshot.sequence,
+            )
+        elif isinstance(first, _Left):
+            self._queue.popleft()
+            for sid in first.leaving:
+                self._hash.remove(sid)
+            left = pb.Unsubscribed(worker_sids=[*first.leaving, *first.others])
+            if first.error is not None:
+                left.status = status_to_proto(first.error).SerializeToString()
+            await self._write_change(
+                pb.AgentSessionResponse(unsubscribed=left), self._writer.written
+            )
+        return first is not None
+
+    async def _write_change(self, response: pb.AgentSessionResponse, at: int) -> None:
+        """Write what changes whom the token stands for."""
+        self._tokens.stream = self._hash.digest
+        await self._send(response, at, complete=True)
+
+    async def _write_events(self) -> bool:
+        events: list[pb.ReservationEvent] = []
+        size = end = 0
+        while self._queue and isinstance(told := self._queue[0], _Told):
+            full = size + told.size > limits.STREAM_MESSAGE_BYTES and events
+            if full or not self._window.room(len(events) + 1, size + told.size):
+                break
+            self._queue.popleft()
+            events.append(told.event)
+            size += told.size
+            end = told.end
+        if not events:
+            return False
+        self._torn = not end
+        position = end or self._writer.written
+        if not self._queue:
+            position = max(position, self._cursor.position)
+        self._window.spend(events[-1].sequence, len(events), size)
+        response = pb.AgentSessionResponse(events=events)
+        await self._send(response, position, complete=not self._torn)
+        return True
+
+    def _take_up(self, until: int | None) -> None:
+        """Read a piece of the log into the queue."""
+        for change_set in self._cursor.read(until):
+            events = worker_events(change_set, self._workers)
+            for event in events:
+                end = change_set.last_sequence if event is events[-1] else 0
+                self._queue.append(_Told(event, event.ByteSize(), end))
+
+    # who is told of
+
+    def _may_subscribe(self) -> bool:
+        near = self._cursor.behind <= limits.SESSION_SUBSCRIBE_BEHIND
+        return not self._queue and near and not self._asked.empty()
+
+    async def _change(self, asked: pb.Subscribe | pb.Unsubscribe) -> None:
+        if isinstance(asked, pb.Unsubscribe):
+            leaving = [
+                sid for sid in dict.fromkeys(asked.worker_sids) if sid in self._workers
+            ]
+            for sid in leaving:
+                self._workers.discard(sid)
+                self._cursor.unwatch(sid)
+            self._queue.append(_Left(leaving))
+            return
+        wanted = [
+            sid for sid in dict.fromkeys(asked.worker_sids) if sid not in self._workers
+        ]
+        if asked.resume_token and self._resume(asked.resume_token, wanted):
+            await self._say(pb.AgentSessionResponse())
+            return
+        room = limits.SESSION_WORKERS - len(self._workers)
+        if wanted[room:]:
+            text = f"{limits.SESSION_WORKERS} workers are subscribed, the most allowed"
+            limit = {"limit": str(limits.SESSION_WORKERS)}
+            error = ResourceExhausted(text, metadata=limit)
+            self._queue.append(_Left((), wanted[room:], error))
+        for first in range(0, len(wanted[:room]), limits.SESSION_SNAPSHOTS):
+            await self._join(wanted[:room][first : first + limits.SESSION_SNAPSHOTS])
+            while await self._write_next():
+                pass
+
+    def _resume(self, token: str, wanted: Sequence[str]) -> bool:
+        """Go on after a token; False when that is too far behind."""
+        if self._workers:
+            text = "only the first Subscribe of a session may have one"
+            raise InvalidArgument("subscribe.resume_token", text)
+        whole = SetHash("AgentSession")
+        for sid in wanted:
+            whole.add(sid)
+        tokens = ResumeTokens(self._port, self._principal, whole.digest)
+        at = tokens.read(token)
+        self._port.check_place(self._principal, at)
+        head = self._port.log_end(self._principal).head
+        if head - at > limits.STREAM_BEHIND_EVENTS:
+            return False
+        self._cursor.position = self._writer.written = at
+        self._hash, self._tokens.stream = whole, whole.digest
+        for sid in wanted:
+            self._workers.add(sid)
+            self._cursor.watch(sid)
+        self._cursor.wake()
+        return True
+
+    async def _join(self, sids: Sequence[str]) -> None:
+        """Take snapshots, and put each in its place among the events."""
+        answers = await asyncio.gather(
+            *(
+                self._port.submit(self._principal, commands.Snapshot(sid=sid))
+                for sid in sids
+            ),
+            return_exceptions=True,
+        )
+        for sid, answer in zip(sids, answers, strict=True):
+            if isinstance(answer, NotFound):
+                self._queue.append(_Left((), (sid,), answer))
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                while (position := self._cursor.position) < answer.sequence:
+                    self._take_up(answer.sequence)
+                    assert self._cursor.position > position, (
+                        "a snapshot ahead of the log"
+                    )
+                self._workers.add(sid)
+                self._cursor.watch(sid)
+                self._queue.append(_Joined(sid, answer))

@@ -1,0 +1,126 @@
+"""What a stream holds while nobody reads it is bounded, and nobody else waits for it."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flexcore.domain import limits
+from flexcore.domain.clock import VirtualClock
+from flexcore.domain.errors import Reason, ResourceExhausted
+from flexcore.domain.log import LogFilter
+from flexcore.engine import commands as c
+from flexcore.services.convert_event import change_set_parts, change_set_to_proto
+from flexcore.services.resume_tokens import ResumeTokens, stream_hash
+from flexcore.services.session import Session
+from flexcore.services.streams import Stream
+from flexcore.v1 import event_service_pb2 as pb
+from tests.engines import Running
+
+STREAMS = 40
+#: of what is to be written, by each
+LOG_BYTES = 8 * 1024 * 1024
+
+
+class Wire:
+    """A connection that takes `most` messages, and then nothing more."""
+
+    def __init__(self, most: int) -> None:
+        self.taken: list[bytes] = []
+        self.stalled = asyncio.Event()
+        self.enough = asyncio.Event()
+        self._most = most
+
+    async def write(self, response: pb.WatchEventsResponse) -> None:
+        # Like the library, it keeps a message until it is sent.
+        self.taken.append(response.SerializeToString())
+        if sum(map(len, self.taken)) > LOG_BYTES * 0.9:
+            self.enough.set()
+        if len(self.taken) > self._most:
+            self.stalled.set()
+            await asyncio.get_running_loop().create_future()
+
+
+class Keyless(Session, frozen=True):
+    """A session whose key is never revoked."""
+
+    def check(self, port: Any) -> None:
+        pass
+
+
+@pytest.fixture
+async def running(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Running]:
+    running = await Running(tmp_path / "data", clock).start()
+    attributes = '{"a":"' + "x" * 60_000 + '"}'
+    tasks = (c.CreateTask(attributes=attributes),) * 15
+    for _ in range(LOG_BYTES // (15 * 60_000)):
+        await running.submit(c.BatchCreateTasks(tasks=tasks))
+    yield running
+    await running.close()
+
+
+def watch(running: Running, wire: Wire) -> "asyncio.Task[None]":
+    """Stream the whole log of an account to a wire."""
+    port, principal = running.engine, running.principal
+    tokens = ResumeTokens(port, principal, stream_hash("WatchEvents", LogFilter()))
+    stream: Stream[Any, Any] = Stream(
+        wire,  # type: ignore[arg-type]  # of a context it needs `write`
+        tokens,
+        0,
+        lambda each: change_set_parts(
+            change_set_to_proto(each), limits.STREAM_MESSAGE_BYTES
+        ),
+        lambda events: pb.WatchEventsResponse(change_sets=events),
+    )
+    tail = port.tail(principal, 0)
+    return asyncio.create_task(stream.follow(port, Keyless(principal, "", ""), tail))
+
+
+def resident() -> int:
+    """Return the bytes of memory this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+async def test_a_stalled_stream_holds_a_bounded_piece_of_the_log(
+    running: Running,
+) -> None:
+    warm = Wire(most=10_000)
+    task = watch(running, warm)
+    await warm.enough.wait()
+    task.cancel()
+    before = resident()
+    wires = [Wire(most=0) for _ in range(STREAMS)]
+    tasks = [watch(running, wire) for wire in wires]
+    for wire in wires:
+        await wire.stalled.wait()
+    grown = resident() - before
+    for each in (*tasks, task):
+        each.cancel()
+    await asyncio.gather(*tasks, task, return_exceptions=True)
+
+    assert max(len(wire.taken[0]) for wire in wires) < 1.1 * limits.STREAM_MESSAGE_BYTES
+    assert grown / STREAMS < 1.1 * 1024 * 1024
+
+
+async def test_a_stalled_stream_ends_with_its_token_and_others_do_not_wait(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STREAM_WRITE_TIMEOUT", limits.SECOND // 5)
+    stalled, reading = Wire(most=2), Wire(most=10_000)
+    tasks = [watch(running, stalled), watch(running, reading)]
+    await stalled.stalled.wait()
+    await reading.enough.wait()
+    assert not tasks[0].done()
+    with pytest.raises(ResourceExhausted) as ended:
+        await tasks[0]
+    tasks[1].cancel()
+    await asyncio.gather(tasks[1], return_exceptions=True)
+
+    assert ended.value.reason is Reason.READER_BEHIND
+    last = pb.WatchEventsResponse.FromString(stalled.taken[1])
+    assert ended.value.metadata["resume_token"] == last.resume_token
