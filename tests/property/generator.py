@@ -153,12 +153,12 @@ class Generator(SetupActors):
         if task is None:
             return None
         arguments: dict[str, Any] = {"task": task}
-        match self.rng.randrange(5):
+        match self.rng.randrange(6):
             case 0:
                 arguments["attributes"] = self._attributes(model)
             case 1:
                 arguments["patch"] = self.pick(({"vip": True}, {"lang": None}, {}))
-            case 2:
+            case 2 | 5:
                 bad = self.chance(0.1)
                 arguments["priority"] = -1 if bad else self.rng.randrange(5)
             case 3:
@@ -228,6 +228,13 @@ class Generator(SetupActors):
             asked = [*range(len(model.reservations)), NOTHING]
         if not asked:
             return None
+        again = [
+            number
+            for number in asked
+            if number < len(model.reservations)
+            and model.tasks[model.reservations[number].task].callback_failures
+        ]
+        asked = again if again and self.chance(0.7) else asked
         answer = self.pick(("accept", "reject", "failed", "failed", "later", "nothing"))
         arguments = {"reservation": self.pick(asked), "answer": answer}
         if answer == "reject" and self.chance(0.4):
@@ -261,7 +268,7 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 175 times
+#: how often each actor is asked, of 183 times
 ACTORS = [
     name
     for name, weight in {
@@ -269,14 +276,14 @@ ACTORS = [
         "create_tasks": 2,
         "accept": 14,
         "reject": 12,
-        "answer_callback": 12,
+        "answer_callback": 14,
         "reach_deadline": 16,
         "complete_task": 8,
         "bring_back": 8,
         "claim_task": 8,
         "pass_time": 5,
         "wrap_task": 8,
-        "update_task": 6,
+        "update_task": 10,
         "change_activity": 4,
         "change_worker": 9,
         "update_channel": 5,

@@ -170,7 +170,10 @@ def test_wrong_order_in_a_fifo_queue_is_noticed(log: Log) -> None:
     def late(row: Row) -> Row:
         return row.evolve(virtual_start_time=-row.virtual_start_time, priority=0)
 
-    found = list(violations(everywhere(log, Task, late), [order]))
+    plain = {"priority_boost_seconds": 0}
+    bad = everywhere(log, Workspace, lambda row: row.evolve(policies=plain))
+    bad = everywhere(bad, TaskQueue, lambda row: row.evolve(task_order="FIFO"))
+    found = list(violations(everywhere(bad, Task, late), [order]))
 
     assert any("earlier to a FIFO queue" in text for text in found)
 

@@ -1,7 +1,6 @@
 """Facts about workflow documents."""
 
 import json
-import time
 
 import pytest
 
@@ -26,6 +25,10 @@ from flexcore.domain.workflows import (
     parse_workflow,
 )
 from tests.documents import EVERYONE, QUEUES, SALES, SUPPORT, document, one, plan
+from tests.effort import effort
+
+#: of functions, at most, to read what somebody sent: less than a tenth of a second
+CALLS = 800_000
 
 
 def refusal(document: object) -> str:
@@ -438,22 +441,14 @@ def letters(count: int) -> list[JsonObject]:
     ],
     ids=["targets", "comparisons", "negations", "numbers", "texts", "full"],
 )  # fmt: skip
-def test_the_largest_documents_are_read_in_less_than_a_tenth_of_a_second(
+def test_the_largest_documents_are_read_in_a_bounded_number_of_calls(
     filters: list[JsonObject],
 ) -> None:
-    text = document(*filters)
-    spent, judged = [], []
-    for _ in range(4):
-        _parsed.cache_clear()
-        start = time.process_time()
-        found = parse_workflow(text, lambda _: True)
-        spent.append(time.process_time() - start)
-        start = time.process_time()
-        warnings_of_plan(found)
-        judged.append(time.process_time() - start)
+    text, found = document(*filters), []
+    _parsed.cache_clear()
 
-    assert min(spent) < 0.1
-    assert min(judged) < 0.1
+    assert effort(lambda: found.append(parse_workflow(text, lambda _: True))) < CALLS
+    assert effort(lambda: warnings_of_plan(found[0])) < CALLS
 
 
 @pytest.mark.parametrize(
@@ -467,18 +462,13 @@ def test_the_largest_documents_are_read_in_less_than_a_tenth_of_a_second(
     ],
     ids=["arrays", "texts", "numbers", "filters", "keys"],
 )
-def test_the_largest_garbage_is_refused_in_less_than_a_tenth_of_a_second(
+def test_the_largest_garbage_is_refused_in_a_bounded_number_of_calls(
     inside: str,
 ) -> None:
     text = f'{{"task_routing":{{"filters":[{inside}]}}}}'
     assert len(text) <= limits.WORKFLOW_BYTES
-    spent = []
-    for _ in range(4):
-        start = time.process_time()
-        refusal(text)
-        spent.append(time.process_time() - start)
 
-    assert min(spent) < 0.1
+    assert effort(lambda: refusal(text)) < CALLS
 
 
 def test_expressions_of_131072_characters_are_the_longest() -> None:
