@@ -59,7 +59,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a wheel with a checked matcher; unpack it and return the folder."""
     # Unoptimized: this build is looked at, not raced.
-    environment = {**os.environ, "FLEXCORE_DEBUG": "1", "CFLAGS": "-O0"}
+    environment = {**os.environ, "FLEXCORE_DEBUG": "1", "CXXFLAGS": "-O0"}
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
     report = subprocess.run(
         [*command, "--no-build-isolation", "-w", tree / "dist", tree],
