@@ -379,3 +379,19 @@ async def test_reservations_are_found_in_several_statuses(
     assert await found(pending, accepted) == await found()
     assert await found(accepted) == ["accepted"]
     assert await found(routing_pb2.RESERVATION_STATUS_RESCINDED) == []
+
+
+async def test_reservations_are_found_by_workspace(
+    serving: Serving, tasks: dict[str, str]
+) -> None:
+    client = serving.client
+    everything = (await client.routing.ListReservations()).reservations
+    other = (await client.workspace.CreateWorkspace(friendly_name="other")).workspace
+
+    async def found(sid: str) -> list[str]:
+        page = await client.routing.ListReservations(workspace_sid=sid)
+        return [row.sid for row in page.reservations]
+
+    assert {tasks[row.task_sid] for row in everything} >= {"accepted"}
+    assert await found(everything[0].workspace_sid) == [row.sid for row in everything]
+    assert await found(other.sid) == []

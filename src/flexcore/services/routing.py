@@ -170,6 +170,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         self, request: pb.ListReservationsRequest, context: Context
     ) -> pb.ListReservationsResponse:
         where: dict[str, commands.Filter | None] = {
+            "workspace_sid": request.workspace_sid,
             "task_sid": request.task_sid,
             "worker_sid": request.worker_sid,
             "status": words(RESERVATION_STATUS_TEXT, request.statuses),
