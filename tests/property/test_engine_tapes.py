@@ -179,7 +179,7 @@ def test_engine_agrees_with_the_oracle(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("seed", range(4))
 def test_offers_made_together_time_out_in_the_order_they_were_made(seed: int) -> None:
-    replay(
+    pair = replay(
         Tape(
             seed,
             [
@@ -196,6 +196,8 @@ def test_offers_made_together_time_out_in_the_order_they_were_made(seed: int) ->
         )
     )
 
+    assert pair.happened["reservation.timeout"] >= 3
+
 
 def test_task_due_together_with_its_offer_is_canceled_and_nobody_goes_offline() -> None:
     due = 1_700_000_005_000_000
@@ -211,7 +213,7 @@ def test_task_due_together_with_its_offer_is_canceled_and_nobody_goes_offline() 
 def test_offers_are_taken_back_in_the_order_they_were_made(seed: int) -> None:
     back = {"worker": 0, "activity": "Offline", "reject": True}
     away = {"worker": 1, "activity": "Offline"}
-    replay(
+    pair = replay(
         Tape(
             seed,
             [
@@ -226,6 +228,8 @@ def test_offers_are_taken_back_in_the_order_they_were_made(seed: int) -> None:
         )
     )
 
+    assert pair.happened["reservation.rejected"] == 3
+
 
 def test_taking_offers_back_without_a_change_of_activity_is_refused() -> None:
     pair = replay(Tape(1, [*COMPANY, ("update_worker", {"worker": 0, "reject": True})]))
@@ -238,7 +242,10 @@ def test_rebuilt_matcher_equals_the_live_one_whatever_the_sids(seed: int) -> Non
     queues: list[Step] = [
         ("create_queue", {"expression": f"level >= {level}"}) for level in range(4)
     ]
-    replay(Tape(seed, [*COMPANY, *queues, create_task(), ("restart", {})]))
+    pair = replay(Tape(seed, [*COMPANY, *queues, create_task(), ("restart", {})]))
+
+    assert len(pair.model.queues) == 5
+    assert pair.happened["reservation.created"] > 0
 
 
 def test_going_from_link_to_link_is_told() -> None:
@@ -253,7 +260,7 @@ def test_going_from_link_to_link_is_told() -> None:
 
 
 def test_removed_task_frees_its_worker_at_the_time_it_is_removed() -> None:
-    replay(
+    pair = replay(
         Tape(
             1,
             [
@@ -264,6 +271,9 @@ def test_removed_task_frees_its_worker_at_the_time_it_is_removed() -> None:
             ],
         )
     )
+
+    assert pair.happened["task.deleted"] == 1
+    assert pair.happened["reservation.canceled"] == 1
 
 
 def test_answer_that_is_late_for_a_task_in_no_queue_is_refused() -> None:
@@ -281,7 +291,7 @@ def test_answer_that_is_late_for_a_task_in_no_queue_is_refused() -> None:
 def test_refusal_of_a_removed_worker_ends_for_expressions_too() -> None:
     away: Step = ("update_worker", {"worker": 1, "activity": "Offline"})
     refused = {"queue": 0, "expression": "'x' IN task.refused_by"}
-    replay(
+    pair = replay(
         Tape(
             1,
             [
@@ -302,6 +312,9 @@ def test_refusal_of_a_removed_worker_ends_for_expressions_too() -> None:
             ],
         )
     )
+
+    assert pair.happened["worker.deleted"] == 1
+    assert pair.happened["task.refusal-expired"] == 1
 
 
 def plan(*targets: dict[str, Any]) -> dict[str, Any]:
@@ -355,4 +368,6 @@ def test_oldest_tasks_are_re_evaluated_first_whatever_the_sids(seed: int) -> Non
         {"workflow": 1, **changed, "reservation_timeout": 5, "re_evaluate": True},
     )
     tasks = [create_task() for _ in range(5)]
-    replay(Tape(seed, [*COMPANY, *tasks, step], {"RE_EVALUATE_TASKS": 1}))
+    pair = replay(Tape(seed, [*COMPANY, *tasks, step], {"RE_EVALUATE_TASKS": 1}))
+
+    assert pair.happened["workflow.entered"] == 10

@@ -178,6 +178,8 @@ async def test_the_wait_between_attempts_has_an_end(
         clock.advance(limits.COMMIT_RETRY_MAX)
 
     await until(lambda: ann.durable == [1])
+    assert len(store.batches) == 13
+    assert ann.gaps == [12 * limits.COMMIT_RETRY_MAX]
 
 
 async def test_an_unknown_outcome_is_settled_for_each_account(
@@ -210,6 +212,11 @@ async def test_a_commit_without_events_of_unknown_outcome_counts_as_lost(
     await until(lambda: committer.stalled)
     clock.advance(limits.COMMIT_RETRY_FIRST)
     await until(lambda: bool(ann.refusals))
+
+    ((stamps, error),) = ann.refusals
+    assert stamps == [1]
+    assert isinstance(error, CommitUnknown)
+    assert ann.durable == []
 
 
 async def test_upkeep_that_fails_does_not_end_the_writer(

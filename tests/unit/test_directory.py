@@ -71,6 +71,8 @@ async def test_address_that_nothing_came_of_is_free_however_often(
         clock.advance(1)
 
     await tenants.configure(tenants.second)
+    with pytest.raises(AlreadyExists, match="belongs to another account"):
+        await tenants.configure(tenants.principal)
 
 
 async def test_refused_second_use_leaves_the_address_with_its_account(
@@ -95,6 +97,8 @@ async def test_address_left_claimed_by_a_crash_is_free_after_a_refusal(
     await tenants.refuse(tenants.principal)
 
     await tenants.configure(tenants.second)
+    with pytest.raises(AlreadyExists, match="belongs to another account"):
+        await tenants.configure(tenants.principal)
 
 
 async def test_last_operator_key_cannot_be_revoked(tenants: Tenants) -> None:

@@ -1,10 +1,15 @@
 """The watchdog ends processes, so each of these is one."""
 
+import asyncio
+import faulthandler
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from flexcore.cli import watchdog
+from flexcore.domain import limits
 
 WEDGED = """
 import asyncio, ctypes, time
@@ -16,10 +21,8 @@ watchdog.TICK_SECONDS = 0.05
 
 async def main():
     async with watchdog.watched():
-        await asyncio.sleep({alive})
         print("alive", flush=True)
         {wedge}
-    {after}
 
 def wait_for_ever():
     time.sleep(60)
@@ -28,8 +31,8 @@ asyncio.run(main())
 """
 
 
-def run(**parts: str) -> "subprocess.CompletedProcess[str]":
-    code = WEDGED.format(**{"alive": "0", "wedge": "pass", "after": "pass"} | parts)
+def run(wedge: str) -> "subprocess.CompletedProcess[str]":
+    code = WEDGED.format(wedge=wedge)
     return subprocess.run(  # noqa: S603  # our own text
         [sys.executable, "-c", code],
         capture_output=True,
@@ -41,7 +44,7 @@ def run(**parts: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("wedge", ["wait_for_ever()", "ctypes.PyDLL(None).sleep(60)"])
 def test_a_wedged_loop_ends_the_process_and_shows_where(wedge: str) -> None:
-    report = run(wedge=wedge)
+    report = run(wedge)
 
     assert report.returncode == 1
     assert report.stdout == "alive\n"
@@ -50,10 +53,28 @@ def test_a_wedged_loop_ends_the_process_and_shows_where(wedge: str) -> None:
     assert wedge.startswith("ctypes") or "in wait_for_ever" in report.stderr
 
 
-def test_a_loop_that_turns_lives_on_and_so_does_what_follows() -> None:
-    report = run(alive="0.6", after="time.sleep(0.4)")
+async def test_a_loop_that_turns_puts_the_end_off_until_it_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    armed, renewed, canceled = [], asyncio.Event(), []
 
-    assert (report.returncode, report.stderr) == (0, "")
+    def arm(seconds: float, *, exit: bool) -> None:  # noqa: A002  # its name there
+        armed.append((seconds, exit))
+        if len(armed) == 4:
+            renewed.set()
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", arm)
+    monkeypatch.setattr(
+        faulthandler, "cancel_dump_traceback_later", lambda: canceled.append(len(armed))
+    )
+    monkeypatch.setattr(watchdog, "TICK_SECONDS", 0)
+    async with watchdog.watched():
+        async with asyncio.timeout(5):
+            await renewed.wait()
+        assert canceled == []
+
+    assert set(armed) == {(limits.WATCHDOG_TIMEOUT / limits.SECOND, True)}
+    assert canceled == [len(armed)]
 
 
 SERVE = """
