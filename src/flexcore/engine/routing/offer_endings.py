@@ -6,6 +6,7 @@ have gone meanwhile.
 
 from flexcore.domain import limits
 from flexcore.domain.model import Reservation, Task, Worker
+from flexcore.domain.plans import RESTART, ROUTED
 from flexcore.domain.states import ReservationStatus, next_state
 from flexcore.engine.decision import Decision
 from flexcore.engine.messaging import invites
@@ -54,7 +55,7 @@ def return_task(decision: Decision, task: Task) -> Task:
         return end_task(decision, task, "overrun", "Max assignment count exceeded")
     if routes.is_direct(task):
         return routes.go_on(decision, task)
-    if task.step_filter == steps.RESTART:
+    if task.step_filter == RESTART:
         return steps.reenter(decision, task)
     if 0 < task.step_deadline <= decision.now:
         return leave(decision, task)
@@ -63,7 +64,7 @@ def return_task(decision: Decision, task: Task) -> Task:
 
 def leave(decision: Decision, task: Task) -> Task:
     """Move a waiting task on whose time in its step, or on its route, is over."""
-    if task.step_filter == steps.ROUTED:
+    if task.step_filter == ROUTED:
         decision.emit("task-queue.timeout", task)
         return routes.go_on(decision, task)
     return steps.leave_step(decision, task)

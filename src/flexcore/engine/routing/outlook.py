@@ -9,6 +9,8 @@ from flexcore.domain import limits
 from flexcore.domain.model import Reservation, Task, TaskQueue, Worker, Workflow
 from flexcore.domain.plans import (
     DOCUMENT,
+    RESTART,
+    ROUTED,
     Step,
     Target,
     after_exhaustion,
@@ -48,7 +50,7 @@ def _place(task: Task) -> tuple[int, int, int]:
 
 def _following(state: State, task: Task, now: int) -> tuple[Task | None, str]:
     """Return what a task becomes when its step is over, and say it; None ends the way."""
-    if task.step_filter == steps.ROUTED:
+    if task.step_filter == ROUTED:
         return _next_link(state, task, now)
     here = steps.step_of(state, task) or Step(DOCUMENT, 0, Target(task.task_queue_sid))
     values = steps.task_values(task)
@@ -99,7 +101,7 @@ def _to_workflow(
         route=number,
         workflow_sid=workflow.sid,
         workflow_revision_sid=workflow.revision_sid,
-        step_filter=steps.RESTART,
+        step_filter=RESTART,
     )
     step = steps.first_step(steps.plan_of(state, task), task)
     if step is None:

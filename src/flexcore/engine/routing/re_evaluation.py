@@ -11,6 +11,7 @@ from itertools import islice
 
 from flexcore.domain import limits
 from flexcore.domain.model import Task, Workflow, WorkflowRevision
+from flexcore.domain.plans import RESTART, ROUTED
 from flexcore.domain.states import TaskStatus
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import steps
@@ -65,11 +66,11 @@ def _oldest(state: State, workflow: Workflow) -> list[Task]:
 
 def _move(decision: Decision, task: Task, revision_sid: str) -> None:
     """Pin a task to a revision; one that waits enters it now, an offered one later."""
-    offered = task.status == TaskStatus.RESERVED and task.step_filter != steps.ROUTED
+    offered = task.status == TaskStatus.RESERVED and task.step_filter != ROUTED
     task = decision.change(
         task,
         workflow_revision_sid=revision_sid,
-        step_filter=steps.RESTART if offered else task.step_filter,
+        step_filter=RESTART if offered else task.step_filter,
     )
-    if task.status == TaskStatus.PENDING and task.step_filter != steps.ROUTED:
+    if task.status == TaskStatus.PENDING and task.step_filter != ROUTED:
         steps.reenter(decision, task)

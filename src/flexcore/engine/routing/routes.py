@@ -12,6 +12,7 @@ from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.model import Row, Task, TaskQueue, Worker, Workflow
 from flexcore.domain.parts import Choice, Route
+from flexcore.domain.plans import RESTART, ROUTED
 from flexcore.domain.states import TaskStatus
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import offers, refusals, steps
@@ -90,7 +91,7 @@ def asked_worker(state: State, task: Task) -> str | None:
     None: it is for anybody.
     """
     link = current(task)
-    if task.step_filter == steps.ROUTED and link is not None:
+    if task.step_filter == ROUTED and link is not None:
         return link.sid if link.sid.startswith("WK") else None
     return steps.known_worker(state, task)
 
@@ -144,7 +145,7 @@ def placed(
         route=number,
         task_queue_sid=queue_sid,
         queue_entered_time=now if moved else task.queue_entered_time,
-        step_filter=steps.ROUTED,
+        step_filter=ROUTED,
         step_target=0,
         step_start=now,
         step_deadline=_due(task, number, row, now),
@@ -189,7 +190,7 @@ def _to_workflow(
         route=number,
         workflow_sid=workflow.sid,
         workflow_revision_sid=workflow.revision_sid,
-        step_filter=steps.RESTART,
+        step_filter=RESTART,
     )
     if fresh:
         steps.required_step(decision.state, task)

@@ -11,7 +11,7 @@ What follows which step is domain/plans.py; this file does it to rows.
 import json
 from typing import Any
 
-from flexcore.domain import limits, plans
+from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument, Reason
 from flexcore.domain.model import (
     Task,
@@ -40,9 +40,6 @@ from flexcore.engine.routing.endings import end_task
 from flexcore.engine.routing.membership import belongs
 from flexcore.engine.setup.policies import dialect_of, policies_of
 from flexcore.engine.state import State
-
-#: step_filter of a task that is in no step, as plans.py says
-ROUTED, RESTART = plans.ROUTED, plans.RESTART
 
 
 def plan_of(state: State, task: Task) -> WorkflowPlan:

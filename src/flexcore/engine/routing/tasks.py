@@ -11,6 +11,7 @@ from flexcore.domain.errors import (
 )
 from flexcore.domain.model import Reservation, Task, TaskChannel, Workflow, Workspace
 from flexcore.domain.parts import Route
+from flexcore.domain.plans import RESTART, ROUTED
 from flexcore.domain.states import OPEN_TASK, WAITING_TASK, TaskStatus, next_state
 from flexcore.engine.commands import (
     BatchCreateTasks,
@@ -117,7 +118,7 @@ def add_task(
         virtual_start_time=virtual_start_time or decision.now,
         timeout_seconds=timeout_seconds,
         deadline=decision.now + timeout_seconds * limits.SECOND,
-        step_filter=steps.ROUTED,
+        step_filter=ROUTED,
         step_target=0,
         step_deadline=0,
         queue_entered_time=decision.now,
@@ -173,7 +174,7 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
     if rerouted:
         steps.required_step(decision.state, after)
     if rerouted and task.status == TaskStatus.RESERVED:
-        after = after.evolve(step_filter=steps.RESTART)
+        after = after.evolve(step_filter=RESTART)
     task = decision.replace(task, after, "task.updated")
     if rerouted and task.status == TaskStatus.PENDING:
         task = steps.reenter(decision, task)
@@ -183,7 +184,7 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
 def _walks(task: Task) -> bool:
     """Say whether a task nobody has taken is in a step of its workflow."""
     waits = task.status in WAITING_TASK
-    return waits and task.step_filter != steps.ROUTED
+    return waits and task.step_filter != ROUTED
 
 
 def _ranked_by_step(decision: Decision, task: Task) -> bool:
