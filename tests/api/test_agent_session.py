@@ -539,8 +539,7 @@ async def test_bytes_that_are_no_message_end_a_session(serving: Serving) -> None
     open_session = serving.client.grpc_channel.stream_stream(path)
     codes = []
     for metadata in (serving.client._metadata, ()):
-        call = open_session(metadata=metadata)
-        await call.write(b"\xff\xff\xff")
+        call = open_session(iter([b"\xff\xff\xff"]), metadata=metadata)
         codes.append((await refusal(call.read())).code)
 
     assert codes == ["INVALID_ARGUMENT", "UNAUTHENTICATED"]
