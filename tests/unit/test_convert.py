@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from flexcore.domain import model
+from flexcore.domain import model, parts
 from flexcore.domain.log import Cause, ChangeSet, Event, LogFilter
 from flexcore.domain.semantics import POLICIES, Semantics, resolved
 from flexcore.domain.states import ReservationStatus, TaskStatus
@@ -110,8 +110,8 @@ def small(row: model.Row) -> model.Row:
     names |= {"callback_failures"}
     changes: dict[str, object] = {n: 7 for n in names if hasattr(row, n)}
     if isinstance(row, model.Task):
-        changes["routes"] = (model.Route(make_sid("WK", 1), 7, True),)
-        changes["refusals"] = (model.Refusal(WORKER, 7, True, TIME),)
+        changes["routes"] = (parts.Route(make_sid("WK", 1), 7, True),)
+        changes["refusals"] = (parts.Refusal(WORKER, 7, True, TIME),)
     return row.evolve(**changes)
 
 
@@ -119,7 +119,7 @@ def small(row: model.Row) -> model.Row:
 def test_no_field_of_a_resource_is_left_out(kind: type[model.Row]) -> None:
     row = small(filled(kind))
     if hasattr(row, "timeline"):
-        entry = model.ReceiptEntry(row.status, TIME, 7)
+        entry = parts.ReceiptEntry(row.status, TIME, 7)
         row = row.evolve(timeline=(entry,))
     message = TO_PROTO[kind](row)
     shown = {field.name for field, _ in message.ListFields()}
@@ -253,7 +253,7 @@ def test_a_task_has_an_age_when_it_is_told_of() -> None:
 
 
 def test_a_task_is_at_one_of_its_routing_targets_or_at_none() -> None:
-    task = make_row(model.Task, routes=(model.Route(WORKER, 0, True),), route=0)
+    task = make_row(model.Task, routes=(parts.Route(WORKER, 0, True),), route=0)
 
     assert TO_PROTO[model.Task](task).routing_target_index == 0
     assert TO_PROTO[model.Task](task).HasField("routing_target_index")
