@@ -72,7 +72,16 @@ WORDS = {
     "policies": {"worker_order": "round_robin", "refusal_limit": 7},
 }
 #: fields that are not the row's: told beside it where they are known
-BESIDE = {"assigned_tasks", "available_capacity_percentage", "age"}
+BESIDE = {
+    "assigned_tasks",
+    "available_capacity_percentage",
+    "age",
+    "activity_name",
+    "default_activity_name",
+    "timeout_activity_name",
+    "task_queue_friendly_name",
+    "workflow_friendly_name",
+}
 
 
 def filled(kind: type[model.Row]) -> model.Row:

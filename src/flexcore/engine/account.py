@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import structlog
 
 from flexcore.domain import limits
@@ -20,6 +21,7 @@ from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Ti
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decided, Decider, Handler
 from flexcore.engine.keys import missing_keys
+from flexcore.engine.names import names_of
 from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
@@ -292,8 +294,11 @@ class Account:
 
     def _answer(self, decided: Decided, now: int) -> Answer:
         if decided.repeats:
-            return self._repeated(decided.repeats)
-        return Answer(self.state.sequence, decided.rows, time=now)
+            answer = self._repeated(decided.repeats)
+            names = names_of(self.state, answer.rows)
+            return msgspec.structs.replace(answer, names=names)
+        names = names_of(self.state, decided.rows)
+        return Answer(self.state.sequence, decided.rows, time=now, names=names)
 
     def _repeated(self, entry: RequestEntry) -> Answer:
         """Rebuild an answer from the change set it was given with, or from its own."""

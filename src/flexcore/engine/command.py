@@ -1,5 +1,6 @@
 """What every command and every answer is, whatever it is about."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -19,13 +20,15 @@ class Answer(msgspec.Struct, frozen=True):
     """The resources a command returns, the principal one first.
 
     `sequence` is the log position the answer is true at, `time` when it was decided;
-    `repeated` says that it was given before to the same request_id.
+    `repeated` says that it was given before to the same request_id. `names` are those of
+    what the resources refer to, by sid.
     """
 
     sequence: int
     rows: tuple[Row, ...] = ()
     repeated: bool = False
     time: int = 0
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -60,8 +63,12 @@ Filter: TypeAlias = str | int | bool | tuple[str, ...]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page of a list, read at `time`; `after` of the next one, or None at the end."""
+    """One page of a list, read at `time`; `after` of the next one, or None at the end.
+
+    `names` are those of what the rows refer to, by sid.
+    """
 
     rows: tuple[Row, ...]
     after: tuple[int, str] | None
     time: int = 0
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)

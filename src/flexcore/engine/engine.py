@@ -29,6 +29,7 @@ from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
 from flexcore.engine.decider import directory_handlers, handlers
 from flexcore.engine.directory import DIRECTORY_SID
+from flexcore.engine.names import names_of
 from flexcore.engine.port import (
     CarrierAccount,
     DeadLetter,
@@ -259,7 +260,8 @@ class Engine:
         search = Search(self._store, sid, kind, where, order_by)
         while not await loop.run_in_executor(self._readers, search.go_on, after, limit):
             pass  # other lists have their turn between two slices
-        return c.Page(tuple(search.found), search.after, now)
+        names = names_of(self._account(principal.account_sid).state, search.found)
+        return c.Page(tuple(search.found), search.after, now, names)
 
     async def statistics(self, principal: c.Principal, query: Query) -> Report:
         """Return figures of routing."""

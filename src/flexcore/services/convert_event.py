@@ -108,7 +108,7 @@ def _sid_of(resource: event_pb2.Resource) -> str:
 def snapshot_to_proto(snapshot: Answer) -> routing_service_pb2.ReservationSnapshot:
     """Convert how things stand with a worker."""
     shown = routing_service_pb2.ReservationSnapshot()
-    rows_to_proto(shown, snapshot.rows, snapshot.time)
+    rows_to_proto(shown, snapshot.rows, snapshot.time, snapshot.names)
     add_load(shown.worker_channels, snapshot.rows)
     return shown
 

@@ -50,18 +50,37 @@ TO_PROTO: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
     model.Sender: convert_channel.sender_to_proto,
 }
 
+_NO_NAMES: Mapping[str, str] = {}
+_NAMES: Mapping[type[model.Row], tuple[tuple[str, str], ...]] = {
+    model.Workspace: (
+        ("default_activity_sid", "default_activity_name"),
+        ("timeout_activity_sid", "timeout_activity_name"),
+    ),
+    model.Worker: (("activity_sid", "activity_name"),),
+    model.Task: (
+        ("task_queue_sid", "task_queue_friendly_name"),
+        ("workflow_sid", "workflow_friendly_name"),
+    ),
+}
+
 
 def answer_to_proto(response: M, answer: Answer) -> M:
     """Fill a response with the rows of an answer, and the sequence if it has one."""
     if _has_sequence(response.DESCRIPTOR):
         setattr(response, "sequence", answer.sequence)  # noqa: B010  # M is any message
-    return rows_to_proto(response, answer.rows, answer.time)
+    return rows_to_proto(response, answer.rows, answer.time, answer.names)
 
 
-def rows_to_proto(message: M, rows: Iterable[model.Row], time: int = 0) -> M:
+def rows_to_proto(
+    message: M,
+    rows: Iterable[model.Row],
+    time: int = 0,
+    names: Mapping[str, str] = _NO_NAMES,
+) -> M:
     """Put every row into the field of `message` for its kind, if there is one.
 
-    `time` is when the rows are told of; tasks are of an age then.
+    `time` is when the rows are told of; tasks are of an age then. `names` are those of
+    what they refer to.
     """
     fields = _fields(message.DESCRIPTOR)
     for row in rows:
@@ -72,6 +91,8 @@ def rows_to_proto(message: M, rows: Iterable[model.Row], time: int = 0) -> M:
         converted = TO_PROTO[type(row)](row)
         if time and isinstance(converted, routing_pb2.Task):
             converted.age.FromSeconds((time - row.create_time) // limits.SECOND)
+        for sid_field, name_field in _NAMES.get(type(row), ()):
+            setattr(converted, name_field, names.get(getattr(row, sid_field), ""))
         if repeated:
             getattr(message, name).append(converted)
         else:

@@ -86,7 +86,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             self._port, request, Task, where, request.order_by
         )
         response = pb.ListTasksResponse(next_page_token=token)
-        return rows_to_proto(response, page.rows, page.time)
+        return rows_to_proto(response, page.rows, page.time, page.names)
 
     async def UpdateTask(
         self, request: pb.UpdateTaskRequest, context: Context
@@ -158,7 +158,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     ) -> pb.ExplainTaskResponse:
         found = await self._port.explain(caller(), request.sid)
         response = pb.ExplainTaskResponse(explanation=explanation_to_proto(found))
-        return rows_to_proto(response, (found.task,), found.time)
+        return rows_to_proto(response, (found.task,), found.time, found.names)
 
     async def GetReservation(
         self, request: pb.GetReservationRequest, context: Context

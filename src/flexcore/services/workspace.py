@@ -72,7 +72,7 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         }
         page, token = await list_page(self._port, request, Workspace, where)
         response = workspace_pb.ListWorkspacesResponse(next_page_token=token)
-        return rows_to_proto(response, page.rows)
+        return rows_to_proto(response, page.rows, names=page.names)
 
     async def UpdateWorkspace(
         self, request: workspace_pb.UpdateWorkspaceRequest, context: Context
@@ -352,7 +352,7 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
             self._port, request, Worker, where, request.order_by
         )
         response = worker_pb.ListWorkersResponse(next_page_token=token)
-        return rows_to_proto(response, page.rows)
+        return rows_to_proto(response, page.rows, names=page.names)
 
     async def UpdateWorker(
         self, request: worker_pb.UpdateWorkerRequest, context: Context

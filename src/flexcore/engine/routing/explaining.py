@@ -63,7 +63,7 @@ class Explaining:
         answer = await account.submit(principal, get)
         if account.state is not state:
             return None
-        return msgspec.structs.replace(found, time=answer.time)
+        return msgspec.structs.replace(found, time=answer.time, names=answer.names)
 
     def _slice(self, look: Looking) -> Explanation | None:
         """Look at a few workers; None if there are more."""

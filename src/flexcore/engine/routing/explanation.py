@@ -1,5 +1,7 @@
 """What Explain answers, as values."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from flexcore.domain.model import Reservation, Task
@@ -58,3 +60,5 @@ class Explanation(msgspec.Struct, frozen=True):
     reservations: tuple[Reservation, ...] = ()
     #: when it was answered
     time: int = 0
+    #: of what the task refers to, by sid
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
