@@ -16,7 +16,7 @@ import typer
 
 from flexcore.cli.app import app
 from flexcore.domain import limits
-from flexcore.domain.document_fields import DROPPED
+from flexcore.domain.documents.fields import DROPPED
 from flexcore.domain.expressions import Context, parse
 from flexcore.domain.ids import RESOURCES
 from flexcore.domain.semantics import POLICIES

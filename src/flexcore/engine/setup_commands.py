@@ -56,7 +56,7 @@ class DeleteWorkspace(Mutation, frozen=True, kw_only=True):
 
 
 class ImportWorkspace(Mutation, frozen=True, kw_only=True):
-    """Create what a document holds (domain/document_fields.py), all of it or nothing.
+    """Create what a document holds (domain/documents/fields.py), all of it or nothing.
 
     A workspace, or with `workspace_sid` what is added to that one. Answers (Workspace,
     TaskQueue ..., Workflow ...), the new ones.

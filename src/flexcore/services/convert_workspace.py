@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from flexcore.domain import limits
-from flexcore.domain.document_fields import (
+from flexcore.domain.documents.fields import (
     EVERYBODY,
     TASK_QUEUES,
     WORKFLOWS,

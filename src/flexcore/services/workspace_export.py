@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from flexcore.domain import limits
-from flexcore.domain.document_writer import SECTIONS, write_document
+from flexcore.domain.documents.writer import SECTIONS, write_document
 from flexcore.domain.ids import fingerprint
 from flexcore.domain.model import (
     Activity,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from flexcore.domain import limits
-from flexcore.domain.document_reader import Place, WorkspaceDocument, read_document
+from flexcore.domain.documents.reader import Place, WorkspaceDocument, read_document
 from flexcore.domain.errors import AlreadyExists
 from flexcore.domain.model import (
     Activity,

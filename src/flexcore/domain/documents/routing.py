@@ -6,13 +6,13 @@ import msgspec
 
 from flexcore.domain import limits
 from flexcore.domain.attributes import JsonObject, JsonValue
-from flexcore.domain.document_fields import (
+from flexcore.domain.documents.fields import (
     DROPPED,
     EVERYBODY,
     TASK_QUEUES,
     WORKFLOWS,
 )
-from flexcore.domain.document_scope import ORDERS, Scope
+from flexcore.domain.documents.scope import ORDERS, Scope
 from flexcore.domain.entries import Entry
 from flexcore.domain.expressions import Context, parse
 from flexcore.domain.model import TaskQueue, Workflow

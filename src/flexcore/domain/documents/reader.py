@@ -8,7 +8,7 @@ is kept, one that is not is minted.
 from collections.abc import Iterator, Mapping, Sequence
 
 from flexcore.domain import limits
-from flexcore.domain.document_fields import (
+from flexcore.domain.documents.fields import (
     ACTIVITIES,
     DROPPED,
     TASK_CHANNELS,
@@ -18,15 +18,15 @@ from flexcore.domain.document_fields import (
     WORKSPACE,
     decode_document,
 )
-from flexcore.domain.document_routing import read_task_queue, read_workflow
-from flexcore.domain.document_scope import (
+from flexcore.domain.documents.routing import read_task_queue, read_workflow
+from flexcore.domain.documents.scope import (
     ORDERS,
     Mint,
     Place,
     Scope,
     WorkspaceDocument,
 )
-from flexcore.domain.document_workers import read_rooms, read_worker
+from flexcore.domain.documents.workers import read_rooms, read_worker
 from flexcore.domain.entries import Entry
 from flexcore.domain.errors import ResourceExhausted
 from flexcore.domain.model import (

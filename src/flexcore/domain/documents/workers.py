@@ -4,8 +4,8 @@ import msgspec
 
 from flexcore.domain import limits
 from flexcore.domain.attributes import canonical, check_attributes
-from flexcore.domain.document_fields import CHANNELS, DROPPED
-from flexcore.domain.document_scope import Scope
+from flexcore.domain.documents.fields import CHANNELS, DROPPED
+from flexcore.domain.documents.scope import Scope
 from flexcore.domain.entries import Entry
 from flexcore.domain.model import TaskChannel, Worker, WorkerChannel
 

@@ -1,4 +1,4 @@
-"""Writing a workspace document: rows become JSON text that `document_reader.py` reads.
+"""Writing a workspace document: rows become JSON text that `reader.py` reads.
 
 The same rows give the same text. Keys have a fixed order; where an entry refers to
 another it names its sid, but a task channel by its unique name, which never changes.
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from flexcore.domain.attributes import JsonObject
-from flexcore.domain.document_fields import (
+from flexcore.domain.documents.fields import (
     ACTIVITIES,
     CHANNELS,
     TASK_CHANNELS,
