@@ -276,7 +276,19 @@ OPEN = [PENDING, RESERVED, ASSIGNED, routing_pb2.TASK_STATUS_WRAPPING]
             {"order_by": "priority desc", "statuses": OPEN},
             "urgent accepted offered old",
         ),
-        ({"order_by": "priority", "statuses": OPEN}, "old offered accepted urgent"),
+        ({"order_by": "priority", "statuses": OPEN}, "offered old accepted urgent"),
+        (
+            {"order_by": "priority, create_time desc", "statuses": OPEN},
+            "old offered accepted urgent",
+        ),
+        (
+            {"order_by": "priority desc, virtual_start_time", "statuses": OPEN},
+            "urgent accepted old offered",
+        ),
+        (
+            {"order_by": "priority desc, virtual_start_time desc", "statuses": OPEN},
+            "urgent accepted offered old",
+        ),
         ({"order_by": "priority desc", "statuses": [PENDING]}, "urgent old"),
         (
             {"order_by": "virtual_start_time", "statuses": OPEN},
@@ -328,10 +340,69 @@ async def test_only_open_tasks_are_in_the_order_they_are_served(
     assert refused.fields.keys() == {"statuses"}
 
 
-async def test_an_order_that_does_not_exist_is_refused(serving: Serving) -> None:
-    refused = await refusal(serving.client.routing.ListTasks(order_by="age"))
+@pytest.mark.parametrize(
+    "order_by",
+    ["age", "create_time, virtual_start_time", "create_time, priority", "priority,"],
+)
+async def test_an_order_that_does_not_exist_is_refused(
+    serving: Serving, order_by: str
+) -> None:
+    refused = await refusal(serving.client.routing.ListTasks(order_by=order_by))
 
     assert refused.fields.keys() == {"order_by"}
+
+
+async def test_every_list_of_routing_goes_by_creation_either_way(
+    serving: Serving,
+) -> None:
+    """Some rows are of one time: they are told apart, and none is left out."""
+    setup, routing = serving.client.workspace, serving.client.routing
+    (worker, *_) = [
+        (await setup.CreateWorker(friendly_name=name, activity="Available")).worker
+        for name in ("ann", "ben")
+    ]
+    await routing.CreateTask()
+    serving.clock.advance(limits.SECOND)
+    await setup.CreateTaskChannel(unique_name="fax")
+    await routing.CreateTask()
+    workflow = (await setup.ListWorkflows()).workflows[0]
+    await setup.CreateActivity(friendly_name="Lunch", available=False)
+    await setup.UpdateWorkflow(
+        sid=workflow.sid, configuration=workflow.configuration + " "
+    )
+    await setup.CreateTaskQueue(friendly_name="other")
+    await setup.CreateWorkflow(
+        friendly_name="other", configuration=workflow.configuration
+    )
+    await setup.CreateWorkspace(friendly_name="other")
+    lists: list[tuple[Any, str, dict[str, str]]] = [
+        (setup.ListWorkspaces, "workspaces", {}),
+        (setup.ListActivities, "activities", {}),
+        (setup.ListTaskChannels, "task_channels", {}),
+        (setup.ListTaskQueues, "task_queues", {}),
+        (setup.ListWorkflows, "workflows", {}),
+        (
+            setup.ListWorkflowRevisions,
+            "workflow_revisions",
+            {"workflow_sid": workflow.sid},
+        ),
+        (setup.ListWorkers, "workers", {}),
+        (setup.ListWorkerChannels, "worker_channels", {"worker_sid": worker.sid}),
+        (routing.ListReservations, "reservations", {}),
+        (routing.ListReservations, "reservations", {"worker_sid": worker.sid}),
+    ]
+    for call, field, where in lists:
+        oldest = await every(call, field, **where)
+        paged = await every(call, field, **where, order_by="create_time", page_size=1)
+        newest = await every(
+            call, field, **where, order_by="create_time desc", page_size=1
+        )
+        times = [row.create_time.ToMicroseconds() for row in newest]
+
+        assert len(oldest) >= 1, field
+        assert paged == oldest, field
+        assert sorted(row.sid for row in newest) == sorted(row.sid for row in oldest)
+        assert times == sorted(times, reverse=True), field
 
 
 async def test_tasks_are_found_by_where_they_were_sent(

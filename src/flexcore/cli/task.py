@@ -84,8 +84,8 @@ async def list_tasks(
         typer.Option(
             metavar="ORDER",
             envvar="FLEXCORE_ORDER_BY",
-            help="create_time; of open ones priority or virtual_start_time too; desc after"
-            " it turns it round.",
+            help="create_time; of open ones priority or virtual_start_time too, or both"
+            " with a comma between; desc after one turns it round.",
         ),
     ] = "",
     limit: Annotated[

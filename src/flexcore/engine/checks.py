@@ -45,7 +45,8 @@ from flexcore.engine.recovery import recovered
 from flexcore.engine.routing.matching import Matching
 from flexcore.engine.state import State
 from flexcore.engine.timers import deadline_of
-from flexcore.store.interface import Found, Recovery, Store, StoreCorrupt
+from flexcore.store.interface import Found, Place, Recovery, Store, StoreCorrupt
+from flexcore.store.tables import TABLES
 
 Problems = Iterator[str]
 
@@ -277,12 +278,11 @@ def _outside(row: Row) -> TypeGuard[Participant]:
 def _all(
     store: Store, account_sid: str, kind: type[Row], where: Mapping[str, str]
 ) -> Iterator[Row]:
-    after: tuple[int, str] | None = None
+    order = TABLES[kind].orders[""]
+    after: Place | None = None
     while page := store.list(account_sid, kind, where, after, limits.PAGE_SIZE_MAX):
         yield from page
-        last = page[-1]
-        place = last.index if isinstance(last, Message) else last.create_time
-        after = (place, last.sid)
+        after = order.place(page[-1])
 
 
 def _aggregate(store: Store, account_sid: str, sid: str) -> list[Row]:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from flexcore.domain.model import Row
+from flexcore.store.interface import Place
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -69,6 +70,6 @@ class Page(msgspec.Struct, frozen=True):
     """
 
     rows: tuple[Row, ...]
-    after: tuple[int, str] | None
+    after: Place | None
     time: int = 0
     names: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -46,6 +46,7 @@ from flexcore.engine.setup_commands import (
     UpdateWorkflow,
     UpdateWorkspace,
 )
+from flexcore.store.interface import Place
 
 __all__ = [
     "AcceptReservation",
@@ -90,6 +91,7 @@ __all__ = [
     "ImportWorkspace",
     "Mutation",
     "Page",
+    "Place",
     "Principal",
     "ReceiveMessage",
     "ReceiveStatus",

@@ -247,7 +247,7 @@ class Engine:
         principal: c.Principal,
         kind: type[Row],
         where: Mapping[str, c.Filter],
-        after: tuple[int, str] | None,
+        after: c.Place | None,
         limit: int,
         order_by: str = "",
     ) -> c.Page:

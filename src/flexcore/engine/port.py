@@ -14,7 +14,7 @@ from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Row
 from flexcore.domain.parts import CallbackReason, Media
 from flexcore.domain.statistics import Query, Report
-from flexcore.engine.commands import Answer, Command, Filter, Page, Principal
+from flexcore.engine.commands import Answer, Command, Filter, Page, Place, Principal
 from flexcore.engine.routing.explanation import Explanation, StepExplanation
 
 #: named elsewhere, and the faces import this module only
@@ -295,7 +295,7 @@ class Port(Protocol):
         principal: Principal,
         kind: type[Row],
         where: Mapping[str, Filter],
-        after: tuple[int, str] | None,
+        after: Place | None,
         limit: int,
         order_by: str = "",
     ) -> Page:

@@ -126,7 +126,9 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
     ) -> pb.ListMessagesResponse:
         where = {"conversation_sid": request.conversation_sid}
         # Messages are listed by index; no sid sorts after "~".
-        start = (request.after_index, "~") if request.HasField("after_index") else None
+        start = (
+            ((request.after_index,), "~") if request.HasField("after_index") else None
+        )
         page, token = await list_page(self._port, request, Message, where, start=start)
         return rows_to_proto(pb.ListMessagesResponse(next_page_token=token), page.rows)
 

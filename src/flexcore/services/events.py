@@ -39,7 +39,7 @@ async def list_events(
             break
         response.change_sets.append(found)
     if position is not None:
-        response.next_page_token = write_token(digest, position, str(page.until))
+        response.next_page_token = write_token(digest, ((position,), str(page.until)))
     return response
 
 
@@ -54,7 +54,7 @@ def filter_of(request: Any) -> LogFilter:
 
 def _place(token: str, digest: bytes) -> tuple[int, int]:
     """Return where the page before ended, and where the list does."""
-    position, until = read_token(token, digest)
+    (position,), until = read_token(token, digest)
     if not until.isdecimal():
         raise InvalidArgument("page_token", "not a token of a list")
     return position, int(until)

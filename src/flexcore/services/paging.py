@@ -11,7 +11,7 @@ from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.ids import fingerprint
 from flexcore.domain.model import Row
-from flexcore.engine.commands import Filter, Page, Principal
+from flexcore.engine.commands import Filter, Page, Place, Principal
 from flexcore.engine.port import DeadLetter, Port
 from flexcore.services.session import caller
 
@@ -22,7 +22,7 @@ class PageToken(msgspec.Struct, frozen=True, array_like=True):
     """Where the next page begins, and the hash of the list it is a page of."""
 
     of: bytes
-    key: int
+    keys: tuple[int, ...]
     sid: str
 
 
@@ -37,7 +37,7 @@ async def list_page(
     where: Mapping[str, Filter | None],
     order_by: str = "",
     *,
-    start: tuple[int, str] | None = None,
+    start: Place | None = None,
     principal: Principal | None = None,
 ) -> tuple[Page, str]:
     """Read a page as `request` asks; return it with the token of the next one.
@@ -57,39 +57,46 @@ async def list_page(
     after = read_token(request.page_token, digest) if request.page_token else start
     size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
     page = await port.list(principal, kind, given, after, size, order_by)
-    return page, write_token(digest, *page.after) if page.after else ""
+    return page, write_token(digest, page.after) if page.after else ""
 
 
 def page_of(rows: Sequence[R], request: Any, of: str) -> tuple[Sequence[R], str]:
     """Return a page of rows that are here already, with the token of the next one."""
-    digest = fingerprint(_encode((caller().account_sid, "rows of", of)))
-    after = read_token(request.page_token, digest) if request.page_token else (-1, "")
+    sign = -1 if request.order_by == "create_time desc" else 1
+    digest = fingerprint(_encode((caller().account_sid, "rows of", of, sign)))
+    places = sorted(((sign * row.create_time,), row.sid, row) for row in rows)
+    if request.page_token:
+        after = read_token(request.page_token, digest)
+        places = [place for place in places if place[:2] > after]
     size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
-    ordered = sorted(rows, key=lambda row: (row.create_time, row.sid))
-    found = [row for row in ordered if (row.create_time, row.sid) > after]
-    page = found[:size]
-    if len(found) <= size:
-        return page, ""
-    return page, write_token(digest, page[-1].create_time, page[-1].sid)
+    page = places[:size]
+    token = write_token(digest, page[-1][:2]) if len(places) > size else ""
+    return [row for *_, row in page], token
 
 
 def dead_letter_page(port: Port, request: Any) -> tuple[Sequence[DeadLetter], str]:
     """Read a page of dead letters; return it with the token of the next one."""
     principal = caller()
     digest = fingerprint(_encode((principal.account_sid, "dead letters")))
-    before = read_token(request.page_token, digest) if request.page_token else None
+    before = None
+    if request.page_token:
+        (time,), sid = read_token(request.page_token, digest)
+        before = time, sid
     size = min(request.page_size or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
     letters = port.dead_letters(principal, before, size + 1)
     page = letters[:size]
-    return page, write_token(digest, *page[-1].place) if len(letters) > size else ""
+    if len(letters) <= size:
+        return page, ""
+    time, sid = page[-1].place
+    return page, write_token(digest, ((time,), sid))
 
 
-def write_token(of: bytes, key: int, sid: str) -> str:
+def write_token(of: bytes, place: Place) -> str:
     """Return a page token: opaque, URL-safe."""
-    return to_text(_encode(PageToken(of, key, sid)))
+    return to_text(_encode(PageToken(of, *place)))
 
 
-def read_token(token: str, of: bytes) -> tuple[int, str]:
+def read_token(token: str, of: bytes) -> Place:
     """Return where a page begins; InvalidArgument unless the token is one `of` this."""
     try:
         found = _decode(from_text(token))
@@ -98,7 +105,7 @@ def read_token(token: str, of: bytes) -> tuple[int, str]:
     if found.of != of:
         text = "belongs to another list or another filter"
         raise InvalidArgument("page_token", text)
-    return found.key, found.sid
+    return found.keys, found.sid
 
 
 def to_text(token: bytes) -> str:

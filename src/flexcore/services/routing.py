@@ -175,7 +175,9 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             "worker_sid": request.worker_sid,
             "status": words(RESERVATION_STATUS_TEXT, request.statuses),
         }
-        page, token = await list_page(self._port, request, Reservation, where)
+        page, token = await list_page(
+            self._port, request, Reservation, where, request.order_by
+        )
         response = pb.ListReservationsResponse(next_page_token=token)
         return rows_to_proto(response, page.rows)
 

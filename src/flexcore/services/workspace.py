@@ -70,7 +70,9 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         where = {
             "friendly_name": request.friendly_name,
         }
-        page, token = await list_page(self._port, request, Workspace, where)
+        page, token = await list_page(
+            self._port, request, Workspace, where, request.order_by
+        )
         response = workspace_pb.ListWorkspacesResponse(next_page_token=token)
         return rows_to_proto(response, page.rows, names=page.names)
 
@@ -140,7 +142,9 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
             "friendly_name": request.friendly_name,
             "available": given(request, "available"),
         }
-        page, token = await list_page(self._port, request, Activity, where)
+        page, token = await list_page(
+            self._port, request, Activity, where, request.order_by
+        )
         response = workspace_pb.ListActivitiesResponse(next_page_token=token)
         return rows_to_proto(response, page.rows)
 
@@ -180,7 +184,9 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         where = {
             "workspace_sid": request.workspace_sid,
         }
-        page, token = await list_page(self._port, request, TaskChannel, where)
+        page, token = await list_page(
+            self._port, request, TaskChannel, where, request.order_by
+        )
         response = workspace_pb.ListTaskChannelsResponse(next_page_token=token)
         return rows_to_proto(response, page.rows)
 
@@ -273,7 +279,9 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
             "workspace_sid": request.workspace_sid,
             "friendly_name": request.friendly_name,
         }
-        page, token = await list_page(self._port, request, Workflow, where)
+        page, token = await list_page(
+            self._port, request, Workflow, where, request.order_by
+        )
         response = workflow_pb.ListWorkflowsResponse(next_page_token=token)
         return rows_to_proto(response, page.rows)
 
@@ -308,7 +316,9 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         where = {
             "workflow_sid": request.workflow_sid,
         }
-        page, token = await list_page(self._port, request, WorkflowRevision, where)
+        page, token = await list_page(
+            self._port, request, WorkflowRevision, where, request.order_by
+        )
         response = workflow_pb.ListWorkflowRevisionsResponse(next_page_token=token)
         return rows_to_proto(response, page.rows)
 

@@ -16,7 +16,7 @@ from flexcore.domain.model import (
     Workflow,
     Workspace,
 )
-from flexcore.engine.commands import Principal
+from flexcore.engine.commands import Place, Principal
 from flexcore.engine.port import Port
 from flexcore.services.paging import read_token, write_token
 from flexcore.services.session import caller
@@ -46,7 +46,7 @@ async def export_page(
     size = 0
     async for row, held in _entries(port, principal, workspace.sid, after):
         if len(rows) == most or size >= limits.EXPORT_BYTES:
-            token = write_token(of, rows[-1].create_time, rows[-1].sid)
+            token = write_token(of, ((rows[-1].create_time,), rows[-1].sid))
             break
         rows.append(row)
         rooms[row.sid] = held
@@ -57,7 +57,7 @@ async def export_page(
 
 
 async def _entries(
-    port: Port, principal: Principal, workspace_sid: str, after: tuple[int, str] | None
+    port: Port, principal: Principal, workspace_sid: str, after: Place | None
 ) -> AsyncIterator[tuple[Row, Sequence[Row]]]:
     """Yield what comes after a place, section by section; workers with their channels.
 

@@ -158,6 +158,8 @@ class LogPlace(msgspec.Struct, frozen=True, gc=False):
 
 
 #: what the columns of listed rows hold; several values: one of them
+#: where a row is in an order: what it is ordered by, and its sid
+Place: TypeAlias = tuple[tuple[int, ...], str]
 Where: TypeAlias = Mapping[str, str | tuple[str, ...]]
 #: what a look-up finds: rows of one aggregate, a sid, a request, an inbox entry
 Found = Sequence[Row] | str | RequestEntry | InboxEntry | OutboxEntry | None
@@ -221,15 +223,14 @@ class Reader(Protocol):
         account_sid: str,
         kind: type[Row],
         where: Where,
-        after: tuple[int, str] | None,
+        after: Place | None,
         limit: int,
         order_by: str = "",
     ) -> list[Row]:
         """Return up to `limit` rows by (create_time, sid), messages by (index, sid).
 
         `order_by` is another order of the kind's table. `after` is the place of the last
-        row of the page before: what it is ordered by, and its sid. ValueError when `where`
-        names a column that is no filter, or none that the kind must be narrowed by.
+        row of the page before. ValueError when `where` names a column that is no filter, or none that the kind must be narrowed by.
         """
         ...
 

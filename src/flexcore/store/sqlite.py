@@ -25,6 +25,7 @@ from flexcore.store.interface import (
     LogPlace,
     OutboxEntry,
     Pair,
+    Place,
     Recovery,
     Where,
 )
@@ -125,7 +126,7 @@ class SqliteStore:
         account_sid: str,
         kind: type[Row],
         where: Where,
-        after: tuple[int, str] | None,
+        after: Place | None,
         limit: int,
         order_by: str = "",
     ) -> list[Row]:

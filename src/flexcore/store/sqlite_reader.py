@@ -23,6 +23,7 @@ from flexcore.store.interface import (
     LogPlace,
     OutboxEntry,
     Pair,
+    Place,
     Recovery,
     RequestEntry,
     StoreCorrupt,
@@ -306,7 +307,7 @@ class SqliteReader:
         account_sid: str,
         kind: type[Row],
         where: Where,
-        after: tuple[int, str] | None,
+        after: Place | None,
         limit: int,
         order_by: str = "",
     ) -> list[Row]:
@@ -324,7 +325,7 @@ class SqliteReader:
                 found += cursor.fetchall()
         if len(searches) > 1:  # each found row begins with its place
             descending = table.orders[order_by].descending
-            found.sort(key=lambda row: row[:2], reverse=descending)
+            found.sort(key=lambda row: row[:-1], reverse=descending)
             del found[limit:]
         return [decode_row(row[-1]) for row in found]
 

@@ -6,6 +6,7 @@ of its field, a table that of its noun.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from operator import attrgetter
 
 import msgspec
@@ -39,28 +40,45 @@ from flexcore.domain.model import (
     Workspace,
 )
 from flexcore.domain.states import ReservationStatus, TaskStatus
-from flexcore.store.interface import Where
+from flexcore.store.interface import Place, Where
 
 Parameters = tuple[str | int | bytes, ...]
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order of a list: `key` gives each row's place in it, by what queries order by.
+    """An order of a list: `by` columns, each with 1, or -1 for the greatest first.
 
-    One that is `sorted` reads all rows of a status to find a page of them.
+    They are two at most; 0 is for one that only its query asks for. Equal rows go by sid. One that is `sorted` shares its query with others: the signs are
+    parameters, so the query reads all rows it might return to find a page of them. Another
+    one walks along an index, and back if it is `descending`.
     """
 
     suffix: str
-    key: Callable[[Row], int]
-    descending: bool = False
+    by: tuple[tuple[str, int], ...]
     sorted: bool = False
 
-    def before_all(self) -> tuple[int, str]:
+    @property
+    def descending(self) -> bool:
+        """Whether it walks along its index from the end, sids included."""
+        return not self.sorted and self.by[0][1] < 0
+
+    def place(self, row: Row) -> Place:
+        """Return where a row is, and every row behind it has a greater place."""
+        return tuple(sign * getattr(row, name) for name, sign in self.by), row.sid
+
+    def before_all(self) -> Place:
         """Return the place that is before the first row."""
-        return (_LAST, "\U0010ffff") if self.descending else (-_LAST, "")
+        return (-(2**63) + 1,) * len(self.by), ""
 
-
-_LAST = 2**63 - 1
+    def parameters(self, after: Place) -> Mapping[str, str | int]:
+        """Return what its query is given to begin after a place."""
+        keys, sid = after
+        signs = {f"by_{name}": sign for name, sign in self.by} if self.sorted else {}
+        return {
+            **signs,
+            **dict(zip(("after_key", "after_next"), keys, strict=False)),
+            "after_sid": sid,
+        }
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +105,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     root: str = ""
     values: Callable[[Row], tuple[str | int, ...]]
 
+    @property
+    def _unsorted(self) -> Mapping[str, int]:
+        """What a sorting query is given for the columns that do not count."""
+        sorting = (each for each in self.orders.values() if each.sorted)
+        return {f"by_{name}": 0 for each in sorting for name, _ in each.by}
+
     def parameters(self, account_sid: str, row: Row) -> Parameters:
         """Return what `upsert_<name>` is given."""
         return (account_sid, *self.values(row), encode_row(row))
@@ -112,20 +136,19 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         self,
         account_sid: str,
         where: Where,
-        after: tuple[int, str] | None,
+        after: Place | None,
         limit: int,
         order_by: str = "",
     ) -> Iterator[Mapping[str, str | int | None]]:
         """Yield what a list query is given, for each search; a limit of -1 is none."""
         order = self.orders[order_by]
-        after_key, after_sid = after or order.before_all()
         given = dict.fromkeys(self.filters) | dict(where)
         asked = given.pop(self.split, None) or self.splits
         common = {
             **given,
+            **self._unsorted,
+            **order.parameters(after or order.before_all()),
             "account": account_sid,
-            "after_key": after_key,
-            "after_sid": after_sid,
             "limit": limit,
         }
         if not self.split:
@@ -161,61 +184,83 @@ def _table(
         filters=frozenset(names if filters is None else filters.split()),
         split="status" if splits else "",
         splits=splits,
-        orders={"": Order("", attrgetter(list_key)), **(orders or {})},
+        orders=orders or {"": Order("", ((list_key, 1),))},
         aggregate=aggregate,
         root=root,
         values=attrgetter("sid", "version", "create_time", *names),
     )
 
 
-def _urgency(row: Row) -> int:
-    assert isinstance(row, Task)
-    return -row.priority
+def _either_way(name: str, suffix: str, back: str) -> Mapping[str, Order]:
+    """Return the two orders that walk along the index of a column."""
+    return {
+        name: Order(suffix, ((name, 1),)),
+        f"{name} desc": Order(back, ((name, -1),)),
+    }
 
 
-_NEWEST = Order("_newest", attrgetter("create_time"), descending=True)
-_START = attrgetter("virtual_start_time")
-_TASK_ORDERS = {
-    "create_time desc": _NEWEST,
-    "priority desc": Order("_most_urgent", _urgency, sorted=True),
-    "priority": Order("_least_urgent", _urgency, descending=True, sorted=True),
-    "virtual_start_time": Order("_first_started", _START, sorted=True),
-    "virtual_start_time desc": Order(
-        "_last_started", _START, descending=True, sorted=True
-    ),
-}
-_WORKER_ORDERS = {
-    "create_time desc": _NEWEST,
-    "activity_time": Order("_longest", attrgetter("activity_time")),
-    "activity_time desc": Order(
-        "_latest", attrgetter("activity_time"), descending=True
-    ),
-}
-_QUEUE_ORDERS = {
-    "create_time desc": _NEWEST,
-    "update_time": Order("_first_changed", attrgetter("update_time")),
-    "update_time desc": Order(
-        "_last_changed", attrgetter("update_time"), descending=True
-    ),
-}
+def _sorted(*names: str) -> Mapping[str, Order]:
+    """Return the orders by each of some columns, of a table that is small."""
+    return {
+        name + turn: Order("", ((name, sign),), sorted=True)
+        for name, (turn, sign) in product(names, _TURNS)
+    }
+
+
+def _as_created(orders: Mapping[str, Order]) -> Mapping[str, Order]:
+    """Name the order of creation by nothing: it is the one of who asks for none."""
+    return {
+        "" if name == "create_time" else name: each for name, each in orders.items()
+    }
+
+
+_TURNS = (("", 1), (" desc", -1))
+_CREATION = _as_created(_either_way("create_time", "", "_newest"))
+_SMALL = _as_created(_sorted("create_time"))
+
+
+def _task_orders() -> Mapping[str, Order]:
+    """Return orders by creation, and those of open tasks: by priority, start, or both."""
+
+    def order(*by: tuple[str, int]) -> Order:
+        return Order("_sorted", by, sorted=True)
+
+    found = dict(_CREATION)
+    times = tuple(product(("create_time", "virtual_start_time"), _TURNS))
+    for turn, sign in _TURNS:
+        urgent = ("priority", sign)
+        found[f"priority{turn}"] = order(urgent, ("create_time", 1))
+        for name, (time_turn, time_sign) in times:
+            by = (urgent, (name, time_sign))
+            found[f"priority{turn}, {name}{time_turn}"] = order(*by)
+        started = ("virtual_start_time", sign)
+        found[f"virtual_start_time{turn}"] = order(("priority", 0), started)
+    return found
+
 
 _ALL = (
     _table(Account, "AC"),
     _table(Key, "SK", "account_sid"),
     _table(Claim, "", "account_sid", changing="account_sid"),
-    _table(Workspace, "WS"),
-    _table(Activity, "WA", "workspace_sid"),
-    _table(TaskChannel, "TC", "workspace_sid"),
+    _table(Workspace, "WS", orders=_SMALL),
+    _table(Activity, "WA", "workspace_sid", orders=_SMALL),
+    _table(TaskChannel, "TC", "workspace_sid", orders=_SMALL),
     _table(
         TaskQueue,
         "WQ",
         "workspace_sid update_time",
         changing="update_time",
         filters="workspace_sid",
-        orders=_QUEUE_ORDERS,
+        orders=_as_created(_sorted("create_time", "update_time")),
     ),
-    _table(Workflow, "WW", "workspace_sid"),
-    _table(WorkflowRevision, "WV", "workflow_sid", leads=("workflow_sid", "")),
+    _table(Workflow, "WW", "workspace_sid", orders=_SMALL),
+    _table(
+        WorkflowRevision,
+        "WV",
+        "workflow_sid",
+        leads=("workflow_sid", ""),
+        orders=_SMALL,
+    ),
     _table(
         Worker,
         "WK",
@@ -223,7 +268,7 @@ _ALL = (
         changing="activity_sid activity_time folded_name",
         leads=("folded_name", ""),
         filters="workspace_sid activity_sid folded_name",
-        orders=_WORKER_ORDERS,
+        orders={**_CREATION, **_either_way("activity_time", "_longest", "_latest")},
     ),
     _table(WorkerChannel, "WC", "worker_sid", leads=("worker_sid",)),
     _table(
@@ -235,7 +280,7 @@ _ALL = (
         leads=("task_queue_sid", "workflow_sid", ""),
         filters="workspace_sid workflow_sid task_queue_sid status",
         splits=tuple(TaskStatus),
-        orders=_TASK_ORDERS,
+        orders=_task_orders(),
         aggregate=True,
     ),
     _table(
@@ -245,6 +290,7 @@ _ALL = (
         changing="status",
         leads=("task_sid", "worker_sid", ""),
         splits=tuple(ReservationStatus),
+        orders=_CREATION,
         root="task",
     ),
     _table(

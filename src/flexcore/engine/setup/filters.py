@@ -140,7 +140,7 @@ class Filters:
             yield from rows
             if len(rows) < limits.PAGE_SIZE_MAX:
                 return
-            after = (rows[-1].create_time, rows[-1].sid)
+            after = TABLES[kind].orders[""].place(rows[-1])
 
     # expressions
 

@@ -13,7 +13,7 @@ from flexcore.domain.model import Row, TaskQueue, Worker
 from flexcore.domain.states import OPEN_TASK
 from flexcore.engine.command import Filter
 from flexcore.engine.setup.filters import Filters, Test, values_of
-from flexcore.store.interface import Found, Store, Where
+from flexcore.store.interface import Found, Place, Store, Where
 from flexcore.store.tables import TABLES
 
 
@@ -30,13 +30,15 @@ class Search:
     ) -> None:
         self.found: list[Row] = []
         #: the place of the last row of the page when more follow
-        self.after: tuple[int, str] | None = None
+        self.after: Place | None = None
         self._store = store
         self._account_sid = account_sid
         self._kind = kind
         self._where = where
         self._order_by = order_by
-        self._order = TABLES[kind].orders[order_by]
+        table = TABLES[kind]
+        self._order = table.orders[order_by]
+        self._open_only = self._order.sorted and table.split != ""
         #: rows the filters name, looked up here on the loop, where look-ups belong
         self._named = [
             row
@@ -45,10 +47,10 @@ class Search:
         ]
         #: what the store filters by, and what is left to ask; None before the first slice
         self._asked: tuple[Where, list[Test]] | None = None
-        self._place: tuple[int, str] | None = None
+        self._place: Place | None = None
         self._seen = 0
 
-    def go_on(self, after: tuple[int, str] | None, limit: int) -> bool:
+    def go_on(self, after: Place | None, limit: int) -> bool:
         """Look at one slice more; True when the page is done. Begins after `after`."""
         if self._asked is None:
             self._asked = self._read_filters()
@@ -60,7 +62,7 @@ class Search:
             if len(self.found) == limit:
                 self.after = self._place
                 return True
-            self._place = (self._order.key(row), row.sid)
+            self._place = self._order.place(row)
             if all(test(row) for test in tests):
                 self.found.append(row)
         if len(rows) < size:
@@ -80,7 +82,7 @@ class Search:
         filters = Filters(self._store, self._account_sid, self._kind, self._named)
         for name, value in self._where.items():
             filters.add(name, value)
-        if self._order.sorted:
+        if self._open_only:
             self._refuse_finished()
         return filters.columns, filters.tests
 

@@ -9,12 +9,12 @@ WHERE excluded.version >= activity.version;
 -- get_activity -- one activity
 SELECT body FROM activity WHERE account = ?1 AND sid = ?2;
 
--- list_activity -- activities, oldest first
+-- list_activity -- activities, in an order of theirs
 SELECT body FROM activity
 WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
+  AND (:by_create_time * create_time, sid) > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time, sid LIMIT :limit;
 
 -- delete_activity -- remove one activity for good
 DELETE FROM activity WHERE account = ?1 AND sid = ?2;

@@ -39,134 +39,83 @@ SELECT create_time, sid, body FROM task
 WHERE account = :account AND task_queue_sid = :task_queue_sid AND status = :status
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (:workflow_sid IS NULL OR workflow_sid = :workflow_sid)
-  AND (create_time, sid) < (:after_key, :after_sid)
+  AND (create_time, sid) < (-:after_key, :after_sid)
 ORDER BY create_time DESC, sid DESC LIMIT :limit;
 
 -- list_task_by_workflow_sid_newest -- tasks of a workflow in a status, newest first
 SELECT create_time, sid, body FROM task
 WHERE account = :account AND workflow_sid = :workflow_sid AND status = :status
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) < (:after_key, :after_sid)
+  AND (create_time, sid) < (-:after_key, :after_sid)
 ORDER BY create_time DESC, sid DESC LIMIT :limit;
 
 -- list_task_newest -- tasks in a status, newest first
 SELECT create_time, sid, body FROM task
 WHERE account = :account AND status = :status
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) < (:after_key, :after_sid)
+  AND (create_time, sid) < (-:after_key, :after_sid)
 ORDER BY create_time DESC, sid DESC LIMIT :limit;
 
--- list_task_by_task_queue_sid_most_urgent -- open tasks of a queue in a status, the greatest priority first
-SELECT -priority, sid, body FROM task WHERE account = :account AND sid IN (
+-- list_task_by_task_queue_sid_sorted -- open tasks of a queue in a status, in an order of theirs
+SELECT :by_priority * priority AS first,
+  :by_create_time * create_time + :by_virtual_start_time * virtual_start_time AS second,
+  sid, body
+FROM task WHERE account = :account AND sid IN (
   SELECT sid FROM task
   WHERE account = :account AND task_queue_sid = :task_queue_sid AND status = :status
     AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
     AND (:workflow_sid IS NULL OR workflow_sid = :workflow_sid)
-    AND (-priority, sid) > (:after_key, :after_sid)
-  ORDER BY -priority, sid LIMIT :limit
-) ORDER BY -priority, sid;
+    AND (
+      :by_priority * priority,
+      :by_create_time * create_time + :by_virtual_start_time * virtual_start_time,
+      sid
+    ) > (:after_key, :after_next, :after_sid)
+  ORDER BY
+    :by_priority * priority,
+    :by_create_time * create_time + :by_virtual_start_time * virtual_start_time,
+    sid
+  LIMIT :limit
+) ORDER BY first, second, sid;
 
--- list_task_by_task_queue_sid_least_urgent -- open tasks of a queue in a status, the least priority first
-SELECT -priority, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND task_queue_sid = :task_queue_sid AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (:workflow_sid IS NULL OR workflow_sid = :workflow_sid)
-    AND (-priority, sid) < (:after_key, :after_sid)
-  ORDER BY -priority DESC, sid DESC LIMIT :limit
-) ORDER BY -priority DESC, sid DESC;
-
--- list_task_by_task_queue_sid_first_started -- open tasks of a queue in a status, the earliest virtual start first
-SELECT virtual_start_time, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND task_queue_sid = :task_queue_sid AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (:workflow_sid IS NULL OR workflow_sid = :workflow_sid)
-    AND (virtual_start_time, sid) > (:after_key, :after_sid)
-  ORDER BY virtual_start_time, sid LIMIT :limit
-) ORDER BY virtual_start_time, sid;
-
--- list_task_by_task_queue_sid_last_started -- open tasks of a queue in a status, the latest virtual start first
-SELECT virtual_start_time, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND task_queue_sid = :task_queue_sid AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (:workflow_sid IS NULL OR workflow_sid = :workflow_sid)
-    AND (virtual_start_time, sid) < (:after_key, :after_sid)
-  ORDER BY virtual_start_time DESC, sid DESC LIMIT :limit
-) ORDER BY virtual_start_time DESC, sid DESC;
-
--- list_task_by_workflow_sid_most_urgent -- open tasks of a workflow in a status, the greatest priority first
-SELECT -priority, sid, body FROM task WHERE account = :account AND sid IN (
+-- list_task_by_workflow_sid_sorted -- open tasks of a workflow in a status, in an order of theirs
+SELECT :by_priority * priority AS first,
+  :by_create_time * create_time + :by_virtual_start_time * virtual_start_time AS second,
+  sid, body
+FROM task WHERE account = :account AND sid IN (
   SELECT sid FROM task
   WHERE account = :account AND workflow_sid = :workflow_sid AND status = :status
     AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (-priority, sid) > (:after_key, :after_sid)
-  ORDER BY -priority, sid LIMIT :limit
-) ORDER BY -priority, sid;
+    AND (
+      :by_priority * priority,
+      :by_create_time * create_time + :by_virtual_start_time * virtual_start_time,
+      sid
+    ) > (:after_key, :after_next, :after_sid)
+  ORDER BY
+    :by_priority * priority,
+    :by_create_time * create_time + :by_virtual_start_time * virtual_start_time,
+    sid
+  LIMIT :limit
+) ORDER BY first, second, sid;
 
--- list_task_by_workflow_sid_least_urgent -- open tasks of a workflow in a status, the least priority first
-SELECT -priority, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND workflow_sid = :workflow_sid AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (-priority, sid) < (:after_key, :after_sid)
-  ORDER BY -priority DESC, sid DESC LIMIT :limit
-) ORDER BY -priority DESC, sid DESC;
-
--- list_task_by_workflow_sid_first_started -- open tasks of a workflow in a status, the earliest virtual start first
-SELECT virtual_start_time, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND workflow_sid = :workflow_sid AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (virtual_start_time, sid) > (:after_key, :after_sid)
-  ORDER BY virtual_start_time, sid LIMIT :limit
-) ORDER BY virtual_start_time, sid;
-
--- list_task_by_workflow_sid_last_started -- open tasks of a workflow in a status, the latest virtual start first
-SELECT virtual_start_time, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND workflow_sid = :workflow_sid AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (virtual_start_time, sid) < (:after_key, :after_sid)
-  ORDER BY virtual_start_time DESC, sid DESC LIMIT :limit
-) ORDER BY virtual_start_time DESC, sid DESC;
-
--- list_task_most_urgent -- open tasks in a status, the greatest priority first
-SELECT -priority, sid, body FROM task WHERE account = :account AND sid IN (
+-- list_task_sorted -- open tasks in a status, in an order of theirs
+SELECT :by_priority * priority AS first,
+  :by_create_time * create_time + :by_virtual_start_time * virtual_start_time AS second,
+  sid, body
+FROM task WHERE account = :account AND sid IN (
   SELECT sid FROM task
   WHERE account = :account AND status = :status
     AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (-priority, sid) > (:after_key, :after_sid)
-  ORDER BY -priority, sid LIMIT :limit
-) ORDER BY -priority, sid;
-
--- list_task_least_urgent -- open tasks in a status, the least priority first
-SELECT -priority, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (-priority, sid) < (:after_key, :after_sid)
-  ORDER BY -priority DESC, sid DESC LIMIT :limit
-) ORDER BY -priority DESC, sid DESC;
-
--- list_task_first_started -- open tasks in a status, the earliest virtual start first
-SELECT virtual_start_time, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (virtual_start_time, sid) > (:after_key, :after_sid)
-  ORDER BY virtual_start_time, sid LIMIT :limit
-) ORDER BY virtual_start_time, sid;
-
--- list_task_last_started -- open tasks in a status, the latest virtual start first
-SELECT virtual_start_time, sid, body FROM task WHERE account = :account AND sid IN (
-  SELECT sid FROM task
-  WHERE account = :account AND status = :status
-    AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-    AND (virtual_start_time, sid) < (:after_key, :after_sid)
-  ORDER BY virtual_start_time DESC, sid DESC LIMIT :limit
-) ORDER BY virtual_start_time DESC, sid DESC;
+    AND (
+      :by_priority * priority,
+      :by_create_time * create_time + :by_virtual_start_time * virtual_start_time,
+      sid
+    ) > (:after_key, :after_next, :after_sid)
+  ORDER BY
+    :by_priority * priority,
+    :by_create_time * create_time + :by_virtual_start_time * virtual_start_time,
+    sid
+  LIMIT :limit
+) ORDER BY first, second, sid;
 
 -- aggregate_task -- a task and its reservations
 SELECT body FROM (

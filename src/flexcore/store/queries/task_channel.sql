@@ -9,12 +9,12 @@ WHERE excluded.version >= task_channel.version;
 -- get_task_channel -- one task channel
 SELECT body FROM task_channel WHERE account = ?1 AND sid = ?2;
 
--- list_task_channel -- task channels, oldest first
+-- list_task_channel -- task channels, in an order of theirs
 SELECT body FROM task_channel
 WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
+  AND (:by_create_time * create_time, sid) > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time, sid LIMIT :limit;
 
 -- delete_task_channel -- remove one task channel for good
 DELETE FROM task_channel WHERE account = ?1 AND sid = ?2;

@@ -11,33 +11,13 @@ WHERE excluded.version >= task_queue.version;
 -- get_task_queue -- one task queue
 SELECT body FROM task_queue WHERE account = ?1 AND sid = ?2;
 
--- list_task_queue -- task queues, oldest first
+-- list_task_queue -- task queues, in an order of theirs
 SELECT body FROM task_queue
 WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
-
--- list_task_queue_newest -- task queues, newest first
-SELECT body FROM task_queue
-WHERE account = :account
-  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) < (:after_key, :after_sid)
-ORDER BY create_time DESC, sid DESC LIMIT :limit;
-
--- list_task_queue_first_changed -- task queues, the longest unchanged first
-SELECT body FROM task_queue
-WHERE account = :account
-  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (update_time, sid) > (:after_key, :after_sid)
-ORDER BY update_time, sid LIMIT :limit;
-
--- list_task_queue_last_changed -- task queues, the last changed first
-SELECT body FROM task_queue
-WHERE account = :account
-  AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (update_time, sid) < (:after_key, :after_sid)
-ORDER BY update_time DESC, sid DESC LIMIT :limit;
+  AND (:by_create_time * create_time + :by_update_time * update_time, sid)
+    > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time + :by_update_time * update_time, sid LIMIT :limit;
 
 -- delete_task_queue -- remove one task queue for good
 DELETE FROM task_queue WHERE account = ?1 AND sid = ?2;

@@ -35,7 +35,7 @@ WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (:activity_sid IS NULL OR activity_sid = :activity_sid)
   AND (:folded_name IS NULL OR folded_name = :folded_name)
-  AND (create_time, sid) < (:after_key, :after_sid)
+  AND (create_time, sid) < (-:after_key, :after_sid)
 ORDER BY create_time DESC, sid DESC LIMIT :limit;
 
 -- list_worker_longest -- workers, the longest in their activity first
@@ -53,7 +53,7 @@ WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
   AND (:activity_sid IS NULL OR activity_sid = :activity_sid)
   AND (:folded_name IS NULL OR folded_name = :folded_name)
-  AND (activity_time, sid) < (:after_key, :after_sid)
+  AND (activity_time, sid) < (-:after_key, :after_sid)
 ORDER BY activity_time DESC, sid DESC LIMIT :limit;
 
 -- delete_worker -- remove one worker for good

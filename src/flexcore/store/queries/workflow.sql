@@ -9,12 +9,12 @@ WHERE excluded.version >= workflow.version;
 -- get_workflow -- one workflow
 SELECT body FROM workflow WHERE account = ?1 AND sid = ?2;
 
--- list_workflow -- workflows, oldest first
+-- list_workflow -- workflows, in an order of theirs
 SELECT body FROM workflow
 WHERE account = :account
   AND (:workspace_sid IS NULL OR workspace_sid = :workspace_sid)
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
+  AND (:by_create_time * create_time, sid) > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time, sid LIMIT :limit;
 
 -- delete_workflow -- remove one workflow for good
 DELETE FROM workflow WHERE account = ?1 AND sid = ?2;

@@ -9,17 +9,17 @@ WHERE excluded.version >= workflow_revision.version;
 -- get_workflow_revision -- one revision
 SELECT body FROM workflow_revision WHERE account = ?1 AND sid = ?2;
 
--- list_workflow_revision_by_workflow_sid -- revisions of a workflow, oldest first
+-- list_workflow_revision_by_workflow_sid -- revisions of a workflow, in an order of theirs
 SELECT body FROM workflow_revision
 WHERE account = :account AND workflow_sid = :workflow_sid
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
+  AND (:by_create_time * create_time, sid) > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time, sid LIMIT :limit;
 
--- list_workflow_revision -- revisions, oldest first
+-- list_workflow_revision -- revisions, in an order of theirs
 SELECT body FROM workflow_revision
 WHERE account = :account
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
+  AND (:by_create_time * create_time, sid) > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time, sid LIMIT :limit;
 
 -- delete_workflow_revision -- remove one revision for good
 DELETE FROM workflow_revision WHERE account = ?1 AND sid = ?2;

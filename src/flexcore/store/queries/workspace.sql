@@ -9,11 +9,11 @@ WHERE excluded.version >= workspace.version;
 -- get_workspace -- one workspace
 SELECT body FROM workspace WHERE account = ?1 AND sid = ?2;
 
--- list_workspace -- workspaces, oldest first
+-- list_workspace -- workspaces, in an order of theirs
 SELECT body FROM workspace
 WHERE account = :account
-  AND (create_time, sid) > (:after_key, :after_sid)
-ORDER BY create_time, sid LIMIT :limit;
+  AND (:by_create_time * create_time, sid) > (:after_key, :after_sid)
+ORDER BY :by_create_time * create_time, sid LIMIT :limit;
 
 -- delete_workspace -- remove one workspace for good
 DELETE FROM workspace WHERE account = ?1 AND sid = ?2;
