@@ -188,6 +188,25 @@ async def test_a_backend_serves_all_desks_and_goes_on_where_it_was(
         before |= set(made)
 
 
+async def test_a_wall_shows_queues_workers_and_tasks(serving: Serving) -> None:
+    client = serving.client
+    await client.workspace.CreateWorker(friendly_name="ann", activity="Available")
+    for _ in range(3):
+        await client.routing.CreateTask()
+    queue = (await client.workspace.ListTaskQueues()).task_queues[0].friendly_name
+    serving.clock.advance(5 * limits.SECOND)
+    await client.routing.ListTasks()
+
+    report = await _run(serving, ROOT / "examples/supervisor_wall.py", "--once")
+
+    tasks, workers, shown = report.splitlines()
+    assert tasks == "tasks pending=2 reserved=1 assigned=0 wrapping=0"
+    assert "Available=1" in workers
+    assert shown == (
+        f"queue {queue}  waiting=3  longest=0:05  in time=-  workers=1 of 1"
+    )
+
+
 def _last_sequences(path: Path) -> list[str]:
     if not path.exists():
         return []
