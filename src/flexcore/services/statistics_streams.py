@@ -3,11 +3,13 @@
 Those who watch the same get the same standings of the engine, so they are converted once.
 """
 
+import asyncio
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import grpc
 
+from flexcore.domain import limits
 from flexcore.domain.statistics import Standings
 from flexcore.engine.port import Port
 from flexcore.services.convert import time_to_proto
@@ -22,6 +24,8 @@ class StatisticsStreams:
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        #: so that those who watch the same do not convert the same
+        self._making = asyncio.Lock()
         self._shown: WeakKeyDictionary[Standings, pb.WatchStatisticsResponse] = (
             WeakKeyDictionary()
         )
@@ -37,27 +41,37 @@ class StatisticsStreams:
         try:
             async for standings in given:
                 session().check(self._port)
-                response = self._response(request.workspace_sid, standings)
+                response = await self._response(request.workspace_sid, standings)
                 await write_in_time(context, response)
         finally:
             await close_tail(given)
         await write_in_time(context, pb.WatchStatisticsResponse(go_away=True))
 
-    def _response(
+    async def _response(
         self, workspace_sid: str, standings: Standings
     ) -> pb.WatchStatisticsResponse:
-        found = self._shown.get(standings)
-        if found is None:
-            names, workspace = standings.channel_names, standings.workspace
-            found = self._shown[standings] = pb.WatchStatisticsResponse(
-                whole=standings.whole,
-                workspace_statistics=workspace_now(workspace_sid, workspace, names)
-                if workspace
-                else None,
-                task_queue_statistics=[
-                    task_queue_now(sid, now, names)
-                    for sid, now in standings.task_queues.items()
-                ],
-                time=time_to_proto(standings.time),
-            )
+        """Return a message, made once; others run between its queues."""
+        async with self._making:
+            found = self._shown.get(standings)
+            if found is None:
+                found = await _message(workspace_sid, standings)
+                self._shown[standings] = found
         return found
+
+
+async def _message(
+    workspace_sid: str, standings: Standings
+) -> pb.WatchStatisticsResponse:
+    names, workspace = standings.channel_names, standings.workspace
+    message = pb.WatchStatisticsResponse(
+        whole=standings.whole, time=time_to_proto(standings.time)
+    )
+    if workspace is not None:
+        message.workspace_statistics.MergeFrom(
+            workspace_now(workspace_sid, workspace, names)
+        )
+    for number, (sid, now) in enumerate(standings.task_queues.items(), 1):
+        if number % limits.STATISTICS_QUEUES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        message.task_queue_statistics.append(task_queue_now(sid, now, names))
+    return message

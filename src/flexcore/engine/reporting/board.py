@@ -130,22 +130,26 @@ class Board:
     async def _look(self) -> dict[str, RealTime]:
         """Return how things stand when that is durable; others run between queues."""
         account, sid = self._account, self._workspace_sid
-        decider, state = account.decider, account.state
-        found = {sid: standing.real_time(decider, Scope.WORKSPACE, sid)}
+        state = account.state
+        found = {sid: self._read_one(Scope.WORKSPACE, sid)}
         for number, queue in enumerate(state.where(TaskQueue, "workspace_sid", sid), 1):
             if number % limits.STATISTICS_QUEUES_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if queue.sid in state.rows:  # else it was deleted meanwhile
-                found[queue.sid] = standing.real_time(
-                    decider, Scope.TASK_QUEUE, queue.sid
-                )
+                found[queue.sid] = self._read_one(Scope.TASK_QUEUE, queue.sid)
         self._time = self._clock.now()
         await account.submit(c.Principal(account.sid, "server"), c.Get(sid=sid))
         return found
 
+    def _read_one(self, scope: Scope, sid: str) -> RealTime:
+        """Return how one stands: what was found before if it is the same."""
+        new = standing.real_time(self._account.decider, scope, sid)
+        old = self._found.get(sid)
+        return old if old == new and old is not None else new
+
     def _take(self, found: dict[str, RealTime]) -> None:
         """Note what changed, and tell who watches if anything did."""
-        changed = [sid for sid, new in found.items() if self._found.get(sid) != new]
+        changed = [sid for sid, new in found.items() if self._found.get(sid) is not new]
         deleted = self._found.keys() - found.keys()
         if not changed and not deleted:
             return
