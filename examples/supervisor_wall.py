@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import grpc
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -179,7 +180,9 @@ async def keep_levels(wall: Wall) -> None:
     """Ask for the service level now and then."""
     while True:
         await asyncio.sleep(LEVEL_SECONDS)
-        await wall.read_levels()
+        # A server that is away is asked again; the view goes on by itself.
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await wall.read_levels()
 
 
 async def main(workspace_sid: str, seconds: float | None, *, once: bool) -> None:
