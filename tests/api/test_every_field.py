@@ -112,6 +112,7 @@ VALUES: dict[str, Any] = {
     "task_channel": "sms",
     "task_order": policy_pb2.TASK_ORDER_LIFO,
     "task_queue_name": "shut",
+    "task_queue_sids": lambda world: [world.tokens["other_queue"]],
     "task_queue_sid": lambda world: world.tokens["other_queue"],
     "task_reservation_timeout": Duration(seconds=33),
     "tasks": lambda world: [

@@ -37,7 +37,7 @@ METHODS: dict[str, MethodDescriptor] = {
     for method in service.methods
     if method.name not in SESSIONS
 }
-STREAMS = {"StreamReservations", "WatchConversation", "WatchEvents"}
+STREAMS = {"StreamReservations", "WatchConversation", "WatchEvents", "WatchStatistics"}
 READS = ("Get", "List", "Stream", "Watch", "Explain", "Export")
 
 CONFIGURATION = '{"task_routing":{"default_filter":{"queue":"%s"}}}'
@@ -414,7 +414,8 @@ async def _tokens(world: World) -> None:
             world.tokens[rpc] = page.next_page_token
     for rpc in STREAMS:
         first: Any = await call(world.client, rpc, world.request(rpc))
-        world.tokens[rpc] = first.resume_token
+        if "resume_token" in first.DESCRIPTOR.fields_by_name:
+            world.tokens[rpc] = first.resume_token
     world.tick()
     # Something for each stream that goes on from there.
     await world.client.workspace.UpdateWorker(

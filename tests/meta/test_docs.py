@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pty
 import re
 import runpy
 import subprocess
@@ -186,6 +187,48 @@ async def test_a_backend_serves_all_desks_and_goes_on_where_it_was(
         assert set(made) <= told <= {*made, *before}
         assert len(told) == count + again
         before |= set(made)
+
+
+async def test_a_wall_shows_queues_workers_and_tasks(serving: Serving) -> None:
+    client = serving.client
+    await client.workspace.CreateWorker(friendly_name="ann", activity="Available")
+    for _ in range(3):
+        await client.routing.CreateTask()
+    queue = (await client.workspace.ListTaskQueues()).task_queues[0].friendly_name
+    serving.clock.advance(5 * limits.SECOND)
+    await client.routing.ListTasks()
+
+    report = await _run(serving, ROOT / "examples/supervisor_wall.py", "--once")
+
+    tasks, workers, shown = report.splitlines()
+    assert tasks == "tasks pending=2 reserved=1 assigned=0 wrapping=0"
+    assert "Available=1" in workers
+    assert shown == (
+        f"queue {queue}  waiting=3  longest=0:05  in time=-  workers=1 of 1"
+    )
+
+
+async def test_a_wall_on_a_terminal_is_drawn(serving: Serving) -> None:
+    await serving.client.routing.CreateTask()
+    shown, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        ROOT / "examples/supervisor_wall.py",
+        "--once",
+        env={**os.environ, "FLEXCORE_DATA": str(serving.data), "TERM": "xterm"},
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    drawn = os.read(shown, 65_536).decode()
+    os.close(shown)
+    os.close(terminal)
+
+    assert (process.returncode, errors) == (0, b"")
+    assert "\x1b[" in drawn
+    assert "waiting=" not in drawn
+    assert "everyone" in drawn.rpartition("queues")[2]
 
 
 def _last_sequences(path: Path) -> list[str]:

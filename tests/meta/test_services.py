@@ -93,6 +93,7 @@ FIELD_ITEMS = {
     "workers": limits.BATCH_MAX,
     "split_by_wait_time": limits.SPLITS_MAX,
     "sids": limits.STATISTICS_QUEUES_MAX,
+    "task_queue_sids": limits.STATISTICS_QUEUES_MAX,
 }
 
 

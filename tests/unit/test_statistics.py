@@ -469,14 +469,15 @@ async def test_how_a_queue_stands(running: Running) -> None:
     (offer,) = (r for r in offers_of(running, worker) if r.task_sid == first.sid)
     await running.submit(c.AcceptReservation(sid=offer.sid))
     found = (await figures(running, Scope.TASK_QUEUE, third.task_queue_sid)).real_time
+    since = running.clock.now() - 5 * SECOND
 
     assert found.tasks is not None
     assert found.workers is not None
     statuses = {"pending": 1, "reserved": 1, "assigned": 1, "wrapping": 0}
     assert found.tasks.by_status == statuses
     assert found.tasks.by_priority == {0: 2, 3: 1}
-    assert found.tasks.longest_waiting_age == 5 * SECOND
-    assert found.tasks.longest_in_queue_age == 5 * SECOND
+    assert found.tasks.longest_waiting_since == since
+    assert found.tasks.longest_in_queue_since == since
     assert found.tasks.longest_waiting_sid == found.tasks.longest_in_queue_sid
     assert (found.workers.total, found.workers.available) == (2, 1)
     by_name = {each.friendly_name: each.workers for each in found.workers.activities}
@@ -532,13 +533,14 @@ async def test_the_longest_in_its_queue_is_another_than_the_oldest(
     found = (await figures(running, Scope.TASK_QUEUE, queue.sid)).real_time.tasks
 
     assert found is not None
-    assert (found.longest_waiting_sid, found.longest_waiting_age) == (
+    now = running.clock.now()
+    assert (found.longest_waiting_sid, found.longest_waiting_since) == (
         oldest.sid,
-        90 * SECOND,
+        now - 90 * SECOND,
     )
-    assert (found.longest_in_queue_sid, found.longest_in_queue_age) == (
+    assert (found.longest_in_queue_sid, found.longest_in_queue_since) == (
         longest.sid,
-        80 * SECOND,
+        now - 80 * SECOND,
     )
 
 

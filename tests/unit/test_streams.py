@@ -12,13 +12,17 @@ from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import Reason, ResourceExhausted
 from flexcore.domain.log import LogFilter
+from flexcore.domain.model import Workspace
 from flexcore.engine import commands as c
 from flexcore.services.convert_event import change_set_parts, change_set_to_proto
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
-from flexcore.services.session import Session
+from flexcore.services.session import Session, begin
+from flexcore.services.statistics_streams import StatisticsStreams
 from flexcore.services.streams import Stream
 from flexcore.v1 import event_service_pb2 as pb
+from flexcore.v1 import routing_service_pb2
 from tests.engines import Running
+from tests.staff import state_of
 
 STREAMS = 40
 #: of what is to be written, by each
@@ -124,3 +128,19 @@ async def test_a_stalled_stream_ends_with_its_token_and_others_do_not_wait(
     assert ended.value.reason is Reason.READER_BEHIND
     last = pb.WatchEventsResponse.FromString(stalled.taken[1])
     assert ended.value.metadata["resume_token"] == last.resume_token
+
+
+async def test_statistics_nobody_reads_end_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STREAM_WRITE_TIMEOUT", limits.SECOND // 5)
+    begin(Keyless(running.principal, "", ""))
+    workspace = next(state_of(running).of_kind(Workspace))
+    request = routing_service_pb2.WatchStatisticsRequest(workspace_sid=workspace.sid)
+    wire: Any = Wire(most=0)
+    with pytest.raises(ResourceExhausted) as ended:
+        await StatisticsStreams(running.engine).watch(request, wire)
+
+    assert ended.value.reason is Reason.READER_BEHIND
+    assert len(wire.taken) == 1
+    assert running.engine._boards._boards == {}

@@ -13,7 +13,7 @@ which reason of error.proto it carries.
 import asyncio
 import json
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from flexcore.client.agent_session import AgentSession, CommandRefused, WorkerEvent
 from flexcore.client.errors import error_reason
+from flexcore.client.statistics import Statistics, StatisticsView
 from flexcore.client.streams import (
     Events,
     MessageEvent,
@@ -63,6 +64,8 @@ __all__ = [
     "Messages",
     "ReservationEvent",
     "Reservations",
+    "Statistics",
+    "StatisticsView",
     "WorkerEvent",
     "connect",
     "error_reason",
@@ -286,6 +289,12 @@ class Client:
         """
         file = Path(token_file) if token_file else None
         return Events(self, resume_token, file, filters)
+
+    def statistics(
+        self, workspace_sid: str, task_queue_sids: Sequence[str] = ()
+    ) -> Statistics:
+        """Iterate over how a workspace and its queues, or some, stand; resumes."""
+        return Statistics(self, workspace_sid, task_queue_sids)
 
     def agent_session(self, token_file: Path | str | None = None) -> AgentSession:
         """Serve many workers over one stream; resumes by itself."""

@@ -54,7 +54,7 @@ class MessageEvent:
     snapshot: bool = False
 
 
-class _Resuming(ABC, Generic[R, T]):
+class Resuming(ABC, Generic[R, T]):
     """A stream that goes on after its server or the network went away.
 
     Iterate once. Events come in order and none twice; after `missed` grows, what
@@ -92,8 +92,7 @@ class _Resuming(ABC, Generic[R, T]):
                     failures = 0
                     async for event in self._read(response):
                         yield event
-                    self.resume_token = response.resume_token
-                    write_token(self._file, self.resume_token)
+                    self._handled(response)
                     if self._ended:
                         return
             except grpc.aio.AioRpcError as error:
@@ -104,6 +103,11 @@ class _Resuming(ABC, Generic[R, T]):
             self.resumed += 1
             await asyncio.sleep(backoff(failures, self._client.fraction()))
             failures += 1
+
+    def _handled(self, response: R) -> None:
+        """Note that everything a response tells was yielded."""
+        self.resume_token = response.resume_token  # type: ignore[attr-defined]
+        write_token(self._file, self.resume_token)
 
     def _recover(self, error: grpc.aio.AioRpcError) -> None:
         """Return if opening the stream again makes sense, else raise."""
@@ -125,7 +129,7 @@ class _Resuming(ABC, Generic[R, T]):
 
 
 class Reservations(
-    _Resuming[routing_service_pb2.StreamReservationsResponse, ReservationEvent]
+    Resuming[routing_service_pb2.StreamReservationsResponse, ReservationEvent]
 ):
     """What happens to a worker; begins with the reservations that are open."""
 
@@ -164,7 +168,7 @@ class Reservations(
             )
 
 
-class Events(_Resuming[event_service_pb2.WatchEventsResponse, event_pb2.ChangeSet]):
+class Events(Resuming[event_service_pb2.WatchEventsResponse, event_pb2.ChangeSet]):
     """Change sets of the account's log, each whole; `filters` are WatchEvents' fields."""
 
     def __init__(
@@ -204,7 +208,7 @@ class Events(_Resuming[event_service_pb2.WatchEventsResponse, event_pb2.ChangeSe
 
 
 class Messages(
-    _Resuming[conversation_service_pb2.WatchConversationResponse, MessageEvent]
+    Resuming[conversation_service_pb2.WatchConversationResponse, MessageEvent]
 ):
     """What is said in a conversation; begins with what was said before."""
 

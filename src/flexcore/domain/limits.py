@@ -246,6 +246,10 @@ STATISTICS_QUEUES_MAX = 50
 SPLITS_MAX = 20
 SERVICE_LEVEL_SECONDS_DEFAULT = 20
 SHORT_ABANDON_SECONDS_DEFAULT = 5
+#: how often statistics are read for those who watch, and queues read or
+#: converted on the loop before others run: a quarter of a millisecond
+STATISTICS_INTERVAL = SECOND
+STATISTICS_QUEUES_AT_ONCE = 5
 #: of the log, read and counted in one go: less than a millisecond of one core
 STATISTICS_READ_BYTES = 24 * 1024
 #: minutes read in one run, after which others may read

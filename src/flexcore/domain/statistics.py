@@ -49,13 +49,16 @@ class ActivityWorkers(msgspec.Struct, frozen=True):
 
 
 class TasksNow(msgspec.Struct, frozen=True, kw_only=True):
-    """Open tasks, and which waits longest; a sid is empty when none waits."""
+    """Open tasks, and which waits longest, since when; empty and 0 when none waits.
+
+    Times and not ages, so that it changes only when something happens.
+    """
 
     by_status: dict[str, int]
     by_priority: dict[int, int]
-    longest_waiting_age: int
+    longest_waiting_since: int
     longest_waiting_sid: str
-    longest_in_queue_age: int
+    longest_in_queue_since: int
     longest_in_queue_sid: str
 
 
@@ -151,3 +154,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     time: int
     figures: tuple[Figures, ...]
     channel_names: dict[str, str]
+
+
+class Standings(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True):
+    """What changed about how a workspace and its task queues stand, since the one before.
+
+    One that is `whole` says everything: a queue that is not in it is no more. One without
+    figures is a heartbeat. Who gave the same to several gives them the same object.
+    """
+
+    time: int
+    whole: bool = False
+    workspace: RealTime | None = None
+    task_queues: dict[str, RealTime] = {}
+    channel_names: dict[str, str] = {}

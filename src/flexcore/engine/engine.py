@@ -23,7 +23,7 @@ from flexcore.domain.model import (
     Task,
     Workspace,
 )
-from flexcore.domain.statistics import Query, Report
+from flexcore.domain.statistics import Query, Report, Standings
 from flexcore.engine import commands as c
 from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
@@ -40,6 +40,7 @@ from flexcore.engine.port import (
     ServerInfo,
     TailBatch,
 )
+from flexcore.engine.reporting.board import Boards
 from flexcore.engine.reporting.history import History
 from flexcore.engine.reporting.statistics import Statistics
 from flexcore.engine.routing.explaining import Explaining
@@ -82,6 +83,7 @@ class Engine:
         self._committer = Committer(store, clock, alarm)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="flexcore-reader")
         self._statistics = Statistics(History(store, self._readers), clock)
+        self._boards = Boards(clock, alarm)
         self._accounts: dict[str, Account] = {}
         self._started = clock.now()
         #: one at a time between a claim and its use, so that none is given back too early
@@ -267,6 +269,16 @@ class Engine:
         """Return figures of routing."""
         account = self._account(principal.account_sid)
         return await self._statistics.report(account, principal, query)
+
+    def watch_statistics(
+        self,
+        principal: c.Principal,
+        workspace_sid: str,
+        task_queue_sids: Sequence[str],
+    ) -> AsyncIterator[Standings]:
+        """Yield how things stand, then what changed, for ever."""
+        account = self._account(principal.account_sid)
+        return self._boards.watch(account, principal, workspace_sid, task_queue_sids)
 
     async def events(
         self,

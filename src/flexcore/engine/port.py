@@ -13,7 +13,7 @@ import msgspec
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Row
 from flexcore.domain.parts import CallbackReason, Media
-from flexcore.domain.statistics import Query, Report
+from flexcore.domain.statistics import Query, Report, Standings
 from flexcore.engine.commands import Answer, Command, Filter, Page, Place, Principal
 from flexcore.engine.routing.explanation import Explanation, StepExplanation
 
@@ -312,6 +312,16 @@ class Port(Protocol):
         """Return figures of routing: how things stand, and of a window of the log.
 
         NotFound; OutOfRange when the window begins before what the log holds.
+        """
+        ...
+
+    def watch_statistics(
+        self, principal: Principal, workspace_sid: str, task_queue_sids: Sequence[str]
+    ) -> AsyncIterator[Standings]:
+        """Yield how things stand, then what changed: once a second at most, for ever.
+
+        Of the queues named, or of all. NotFound, also later; InvalidArgument for a queue
+        of another workspace. Ends when streams are to end.
         """
         ...
 

@@ -24,6 +24,14 @@ def time_to_proto(microseconds: int) -> Timestamp | None:
     return Timestamp(seconds=seconds, nanos=rest * 1_000)
 
 
+def duration_to_proto(microseconds: int) -> Duration | None:
+    """Return a duration, or None for 0."""
+    if not microseconds:
+        return None
+    seconds, rest = divmod(microseconds, limits.SECOND)
+    return Duration(seconds=seconds, nanos=rest * 1_000)
+
+
 def time_from_proto(time: Timestamp) -> int:
     """Return microseconds; what is finer is cut."""
     return time.seconds * limits.SECOND + time.nanos // 1_000

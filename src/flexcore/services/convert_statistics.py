@@ -1,25 +1,23 @@
 """Statistics as protos."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
 
-from flexcore.domain import limits
 from flexcore.domain.buckets import Cell, Durations, within
-from flexcore.domain.statistics import (
-    Figures,
-    Report,
-    Scope,
-    TasksNow,
-    WorkerNow,
-    WorkersNow,
+from flexcore.domain.statistics import Figures, Report, Scope
+from flexcore.services.convert import duration_to_proto, time_to_proto
+from flexcore.services.convert_real_time import (
+    activities_now,
+    by_name,
+    channels_now,
+    task_queue_now,
+    tasks_now,
+    worker_now,
+    workspace_now,
 )
-from flexcore.services.convert import time_to_proto
 from flexcore.v1 import statistics_pb2 as pb
-
-V = TypeVar("V")
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -41,48 +39,36 @@ def workspace_to_proto(
     report: Report, figures: Figures, thresholds: Thresholds
 ) -> pb.WorkspaceStatistics:
     """Convert the figures of a workspace."""
-    workers = figures.real_time.workers
-    assert workers is not None
-    return pb.WorkspaceStatistics(
-        sid=figures.sid,
-        real_time=_tasks_now(figures.real_time.tasks),
-        real_time_channels=_channels_now(report, figures),
-        activity_statistics=_activities_now(workers),
-        total_workers=workers.total,
-        cumulative=_tasks(figures.total, Scope.WORKSPACE, thresholds),
-        cumulative_channels=_channels(report, figures, Scope.WORKSPACE, thresholds),
+    found = workspace_now(
+        figures.sid, figures.real_time, report.channel_names, report.time
     )
+    _add_cumulative(found, report, figures, Scope.WORKSPACE, thresholds)
+    return found
 
 
 def task_queue_to_proto(
     report: Report, figures: Figures, thresholds: Thresholds
 ) -> pb.TaskQueueStatistics:
     """Convert the figures of a task queue."""
-    workers = figures.real_time.workers
-    assert workers is not None
-    return pb.TaskQueueStatistics(
-        sid=figures.sid,
-        real_time=_tasks_now(figures.real_time.tasks),
-        real_time_channels=_channels_now(report, figures),
-        activity_statistics=_activities_now(workers),
-        total_eligible_workers=workers.total,
-        total_available_workers=workers.available,
-        cumulative=_tasks(figures.total, Scope.TASK_QUEUE, thresholds),
-        cumulative_channels=_channels(report, figures, Scope.TASK_QUEUE, thresholds),
+    found = task_queue_now(
+        figures.sid, figures.real_time, report.channel_names, report.time
     )
+    _add_cumulative(found, report, figures, Scope.TASK_QUEUE, thresholds)
+    return found
 
 
 def workflow_to_proto(
     report: Report, figures: Figures, thresholds: Thresholds
 ) -> pb.WorkflowStatistics:
     """Convert the figures of a workflow."""
-    return pb.WorkflowStatistics(
+    now, names = figures.real_time, report.channel_names
+    found = pb.WorkflowStatistics(
         sid=figures.sid,
-        real_time=_tasks_now(figures.real_time.tasks),
-        real_time_channels=_channels_now(report, figures),
-        cumulative=_tasks(figures.total, Scope.WORKFLOW, thresholds),
-        cumulative_channels=_channels(report, figures, Scope.WORKFLOW, thresholds),
+        real_time=tasks_now(now.tasks, report.time),
+        real_time_channels=channels_now(now, names, report.time),
     )
+    _add_cumulative(found, report, figures, Scope.WORKFLOW, thresholds)
+    return found
 
 
 def worker_to_proto(report: Report, figures: Figures) -> pb.WorkerStatistics:
@@ -95,15 +81,15 @@ def worker_to_proto(report: Report, figures: Figures) -> pb.WorkerStatistics:
     assert work is not None
     return pb.WorkerStatistics(
         sid=figures.sid,
-        real_time=_worker_now(worker) if worker else None,
-        activity_statistics=_activities_now(workers) if workers else (),
+        real_time=worker_now(worker) if worker else None,
+        activity_statistics=activities_now(workers) if workers else (),
         total_workers=workers.total if workers else 0,
         cumulative=_work(figures.total),
         cumulative_channels=[
             pb.CumulativeWorkChannelStatistics(
                 task_channel_sid=sid, task_channel_unique_name=name, work=_work(cell)
             )
-            for sid, name, cell in _named(report, figures.channels)
+            for sid, name, cell in by_name(figures.channels, report.channel_names)
         ],
         activity_durations=[
             pb.ActivityDuration(
@@ -120,76 +106,18 @@ def worker_to_proto(report: Report, figures: Figures) -> pb.WorkerStatistics:
     )
 
 
-def duration_to_proto(microseconds: int) -> Duration | None:
-    """Return a duration, or None for 0."""
-    if not microseconds:
-        return None
-    seconds, rest = divmod(microseconds, limits.SECOND)
-    return Duration(seconds=seconds, nanos=rest * 1_000)
-
-
-# --- real time -------------------------------------------------------------------------
-
-
-def _tasks_now(tasks: TasksNow | None) -> pb.RealTimeTaskStatistics:
-    assert tasks is not None
-    return pb.RealTimeTaskStatistics(
-        total_tasks=sum(tasks.by_status.values()),
-        tasks_by_status=pb.TasksByStatus(**tasks.by_status),
-        tasks_by_priority=tasks.by_priority,
-        longest_task_waiting_age=duration_to_proto(tasks.longest_waiting_age),
-        longest_task_waiting_sid=tasks.longest_waiting_sid,
-        longest_relative_task_age_in_queue=duration_to_proto(
-            tasks.longest_in_queue_age
-        ),
-        longest_relative_task_sid_in_queue=tasks.longest_in_queue_sid,
-    )
-
-
-def _channels_now(
-    report: Report, figures: Figures
-) -> list[pb.RealTimeChannelStatistics]:
-    return [
-        pb.RealTimeChannelStatistics(
-            task_channel_sid=sid,
-            task_channel_unique_name=name,
-            tasks=_tasks_now(tasks),
-        )
-        for sid, name, tasks in _named(report, figures.real_time.channels)
-    ]
-
-
-def _activities_now(workers: WorkersNow) -> list[pb.ActivityStatistics]:
-    return [
-        pb.ActivityStatistics(
-            sid=each.sid, friendly_name=each.friendly_name, workers=each.workers
-        )
-        for each in workers.activities
-    ]
-
-
-def _worker_now(worker: WorkerNow) -> pb.RealTimeWorkerStatistics:
-    return pb.RealTimeWorkerStatistics(
-        activity_sid=worker.activity_sid,
-        activity_name=worker.activity_name,
-        available=worker.available,
-        activity_time=time_to_proto(worker.activity_time),
-        channels=[
-            pb.RealTimeWorkerChannelStatistics(
-                task_channel_sid=each.task_channel_sid,
-                task_channel_unique_name=each.task_channel_unique_name,
-                configured_capacity=each.configured_capacity,
-                available=each.available,
-                reservations_pending=each.reservations.get("pending", 0),
-                reservations_accepted=each.reservations.get("accepted", 0),
-                reservations_wrapping=each.reservations.get("wrapping", 0),
-            )
-            for each in worker.channels
-        ],
-    )
-
-
 # --- cumulative ------------------------------------------------------------------------
+
+
+def _add_cumulative(
+    found: pb.WorkspaceStatistics | pb.TaskQueueStatistics | pb.WorkflowStatistics,
+    report: Report,
+    figures: Figures,
+    scope: Scope,
+    thresholds: Thresholds,
+) -> None:
+    found.cumulative.MergeFrom(_tasks(figures.total, scope, thresholds))
+    found.cumulative_channels.extend(_channels(report, figures, scope, thresholds))
 
 
 def _tasks(
@@ -242,7 +170,7 @@ def _channels(
             task_channel_unique_name=name,
             tasks=_tasks(cell, scope, thresholds),
         )
-        for sid, name, cell in _named(report, figures.channels)
+        for sid, name, cell in by_name(figures.channels, report.channel_names)
     ]
 
 
@@ -283,10 +211,3 @@ def _durations(durations: Durations) -> pb.DurationStatistics:
         max=duration_to_proto(durations.greatest),
         total=duration_to_proto(durations.total),
     )
-
-
-def _named(report: Report, channels: Mapping[str, V]) -> Iterator[tuple[str, str, V]]:
-    """Yield what there is of each task channel, by name."""
-    names = report.channel_names
-    for sid in sorted(channels, key=lambda sid: (names.get(sid, ""), sid)):
-        yield sid, names.get(sid, ""), channels[sid]

@@ -28,7 +28,7 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
             CompleteReservation GetReservation ListReservations AcceptReservation
             RejectReservation StreamReservations AgentSession ExplainTask
             GetWorkspaceStatistics GetTaskQueueStatistics GetWorkflowStatistics
-            GetWorkerStatistics
+            GetWorkerStatistics WatchStatistics
         """,
     },
     "InteractionService": {

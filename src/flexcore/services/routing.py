@@ -25,6 +25,7 @@ from flexcore.services.paging import list_page
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.rules import Rules
 from flexcore.services.session import caller, session
+from flexcore.services.statistics_streams import StatisticsStreams
 from flexcore.services.streams import Stream
 from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import routing_service_pb2 as pb
@@ -38,6 +39,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._statistics = StatisticsStreams(port)
         self._rules = Rules((pb.AgentSessionRequest.DESCRIPTOR,))
         #: what commands of an agent session are calls of
         self._calls: Mapping[str, Callable[[Any, Any], Awaitable[Any]]] = {
@@ -229,6 +231,11 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         self, request: pb.GetWorkerStatisticsRequest, context: Context
     ) -> pb.GetWorkerStatisticsResponse:
         return await statistics.worker_statistics(self._port, request)
+
+    async def WatchStatistics(  # type: ignore[override]  # it writes itself
+        self, request: pb.WatchStatisticsRequest, context: Context
+    ) -> None:
+        await self._statistics.watch(request, context)
 
     async def StreamReservations(  # type: ignore[override]  # it writes itself
         self, request: pb.StreamReservationsRequest, context: Context

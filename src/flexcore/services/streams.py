@@ -23,11 +23,22 @@ E = TypeVar("E", bound=Message)
 R = TypeVar("R", bound=Message)
 
 
-async def close_tail(tail: AsyncIterator[TailBatch]) -> None:
+async def close_tail(tail: AsyncIterator[object]) -> None:
     """Let a tail go; left to the garbage collector, its cursor would stay a while."""
     close = getattr(tail, "aclose", None)
     if close is not None:
         await close()
+
+
+async def write_in_time(context: grpc.aio.ServicerContext[Any, R], response: R) -> None:
+    """Write a message; ResourceExhausted when nobody reads."""
+    try:
+        async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT / limits.SECOND):
+            await context.write(response)
+    except TimeoutError as error:
+        seconds = limits.STREAM_WRITE_TIMEOUT // limits.SECOND
+        text = f"nothing was read for {seconds} seconds"
+        raise ResourceExhausted(text, reason=Reason.READER_BEHIND) from error
 
 
 class Writer(Generic[R]):
@@ -54,11 +65,9 @@ class Writer(Generic[R]):
         response.resume_token = token  # type: ignore[attr-defined]
         response.complete = complete  # type: ignore[attr-defined]
         try:
-            async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT / limits.SECOND):
-                await self._context.write(response)
-        except TimeoutError as error:
-            seconds = limits.STREAM_WRITE_TIMEOUT // limits.SECOND
-            raise self.behind(f"nothing was read for {seconds} seconds") from error
+            await write_in_time(self._context, response)
+        except ResourceExhausted as error:
+            raise self.behind(error.text) from error
         self.written, self._token = sequence, token
 
     def behind(self, text: str) -> ResourceExhausted:

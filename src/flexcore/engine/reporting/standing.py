@@ -23,7 +23,7 @@ from flexcore.domain.statistics import (
     WorkersNow,
 )
 from flexcore.engine.decider import Decider
-from flexcore.engine.reporting.figures import Entry, Standing
+from flexcore.engine.reporting.figures import Standing
 from flexcore.engine.state import State
 
 _OPEN = (
@@ -35,7 +35,7 @@ _OPEN = (
 
 
 def real_time(
-    decider: Decider, scope: Scope, sid: str, task_channel_sid: str, now: int
+    decider: Decider, scope: Scope, sid: str, task_channel_sid: str = ""
 ) -> RealTime:
     """Return how things stand with one resource, on one channel if one is named."""
     state = decider.state
@@ -52,13 +52,13 @@ def real_time(
     elif scope == Scope.TASK_QUEUE:
         workers = _workers_of_queue(decider, sid)
     return RealTime(
-        tasks=_tasks(list(found.values()), now),
-        channels={key: _tasks([one], now) for key, one in found.items()},
+        tasks=_tasks(list(found.values())),
+        channels={key: _tasks([one]) for key, one in found.items()},
         workers=workers,
     )
 
 
-def _tasks(standings: list[Standing], now: int) -> TasksNow:
+def _tasks(standings: list[Standing]) -> TasksNow:
     waiting = min((s.created[0] for s in standings if s.created), default=None)
     entered = min((s.entered[0] for s in standings if s.entered), default=None)
     by_status = dict.fromkeys(map(str, _OPEN), 0)
@@ -71,15 +71,11 @@ def _tasks(standings: list[Standing], now: int) -> TasksNow:
     return TasksNow(
         by_status=by_status,
         by_priority=by_priority,
-        longest_waiting_age=_age(waiting, now),
+        longest_waiting_since=waiting[0] if waiting else 0,
         longest_waiting_sid=waiting[1] if waiting else "",
-        longest_in_queue_age=_age(entered, now),
+        longest_in_queue_since=entered[0] if entered else 0,
         longest_in_queue_sid=entered[1] if entered else "",
     )
-
-
-def _age(entry: Entry | None, now: int) -> int:
-    return now - entry[0] if entry else 0
 
 
 def _workers(state: State, workspace_sid: str) -> WorkersNow:

@@ -143,7 +143,7 @@ class _Inquiry:
         refusal = None
         if known:
             try:
-                times = self._read_memory(now)
+                times = self._read_memory()
             except InvalidArgument as error:
                 refusal = error
             else:
@@ -170,7 +170,7 @@ class _Inquiry:
 
     # memory
 
-    def _read_memory(self, now: int) -> list[RealTime]:
+    def _read_memory(self) -> list[RealTime]:
         query, decider = self._query, self._account.decider
         if query.scope == Scope.WORKER and query.workspace_sid:
             worker = decider.state.need(query.sids[0], Worker)
@@ -179,7 +179,7 @@ class _Inquiry:
                 raise InvalidArgument("worker_sid", text)
         self._channel_sid = self._resolve_channel()
         return [
-            standing.real_time(decider, query.scope, sid, self._channel_sid, now)
+            standing.real_time(decider, query.scope, sid, self._channel_sid)
             for sid in query.sids
         ]
 
