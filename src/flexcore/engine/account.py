@@ -20,6 +20,7 @@ from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Ti
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decided, Decider, Handler
 from flexcore.engine.keys import missing_keys
+from flexcore.engine.purges import Purges
 from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
@@ -96,6 +97,7 @@ class Account:
         found = self._store.recover(self.sid)
         self._durable = 0
         self.decider = Decider(recovered(self.sid, found), self._ids, self._handlers)
+        self._purges = Purges(self._store, self.state, self._fetch_once)
         self._recovered = found
 
     @property
@@ -188,7 +190,12 @@ class Account:
     def _step(self) -> bool:
         """Decide one thing, what is due first; False when there is nothing to do."""
         now = self._clock.now()
-        if self.decider.due(now):
+        if self._purges.due(now) and self._purges.come(
+            busy=self.decider.due(now) or self._held.half_full,
+            calls=bool(self._mailbox),
+        ):
+            self._read_purges(now)
+        elif self.decider.due(now):
             self._expire(now)
         elif self._mailbox and self.decider.matching.behind:
             # A little of it with every call: callers need not wait until all is told.
@@ -208,12 +215,23 @@ class Account:
         try:
             if not self._ready(entry):
                 return False
+            if self.decider.due(now):  # of what was fetched; it comes before
+                return True
         except Exception as error:  # noqa: BLE001 those behind it must not wait for ever
             self._hold(entry, self._internal(entry.command, error), None)
         else:
             self._decide(entry, now)
         self._mailbox.popleft()
+        self._purges.called()
         return True
+
+    def _read_purges(self, now: int) -> None:
+        """Let the deadlines of finished tasks act that only the store holds."""
+        try:
+            self._purges.read(now)
+        except Exception as error:  # noqa: BLE001 a look-up failed; others go on
+            self._internal(Tick(), error)
+            self._purges.fail(now)
 
     def _ready(self, entry: Entry) -> bool:
         """Fetch what a command needs; True when all of it is in memory."""
@@ -226,6 +244,10 @@ class Account:
                 return False
             for key in fresh:
                 self._fetch(key)
+
+    def _fetch_once(self, key: str) -> None:
+        if not (self.state.knows(key) or key in self._fetching):
+            self._fetch(key)
 
     def _fetch(self, key: str) -> None:
         self._fetching.add(key)
@@ -242,8 +264,8 @@ class Account:
             if state is not self.state:
                 return  # asked for a memory that was given up since
             self._fetching.discard(key)
-            state.deliver(key, found)
-            state.shrink(self._durable)
+            self.decider.deliver(key, found)
+            self._shrink()
             self._schedule()
 
         return deliver
@@ -345,8 +367,13 @@ class Account:
             self._release(held.entry, held.result)
         if outbox:
             self._on_outbox(self.sid, outbox)
-        self.state.shrink(self._durable)
+        self._shrink()
         self._schedule()
+
+    def _shrink(self) -> None:
+        """Give up what need not be in memory; what is to be deleted is read in time."""
+        for time in self.decider.shrink(self._durable, self._clock.now()):
+            self._purges.leave((time, 0))
 
     def refused(self, commits: Sequence[Pending], error: Exception) -> None:
         """Forget what was decided since the last commit, and decide it again.
@@ -419,7 +446,8 @@ class Account:
     def _arm(self) -> None:
         """Wake up at the earliest deadline; most turns leave it as it was."""
         first = self.decider.deadlines.first()
-        due = first[0] if first is not None and not self._closed else 0
+        dues = (first[0] if first is not None else 0, self._purges.next_time)
+        due = 0 if self._closed else min(filter(None, dues), default=0)
         if due == self._waking_at:
             return
         if self._waking is not None:

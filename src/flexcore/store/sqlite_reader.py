@@ -23,6 +23,8 @@ from flexcore.store.interface import (
     LogPlace,
     OutboxEntry,
     Pair,
+    Purge,
+    PurgePlace,
     Recovery,
     RequestEntry,
     StoreCorrupt,
@@ -70,6 +72,11 @@ class SqliteFetcher:
         finder = self._finders.get(noun)
         found = finder(account_sid, words) if finder else self._rows(account_sid, key)
         deliver(key, found)
+
+    def purges(self, account_sid: str, first: PurgePlace, limit: int) -> list[Purge]:
+        """Return finished tasks by when they are to be deleted, from a place on."""
+        rows = self._select("list_task_purge", account_sid, *first, limit)
+        return [Purge((time, number), sid) for time, number, sid in rows]
 
     def change_set(self, account_sid: str, last_sequence: int) -> ChangeSet | None:
         """Return the change set that ends at `last_sequence`."""
