@@ -14,7 +14,6 @@ from flexcore.domain.model import Reservation, Task, Workspace
 from flexcore.domain.states import TaskStatus
 from flexcore.engine import commands as c
 from flexcore.engine.checks import check_account
-from flexcore.engine.state import State
 from flexcore.store.sqlite import SqliteStore
 from tests.engines import Running
 from tests.faulty import FaultyStore
@@ -37,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("small_memory")
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep ten aggregates of finished work in memory at most."""
-    monkeypatch.setattr(State.shrink, "__defaults__", (10,))
+    monkeypatch.setattr(limits, "CACHE_ENTRIES", 10)
 
 
 class Site:

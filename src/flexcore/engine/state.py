@@ -217,7 +217,7 @@ class State:
             self._droppable.move_to_end(root)
 
     def shrink(
-        self, durable: int, entries: int = limits.CACHE_ENTRIES, *, now: int = 0
+        self, durable: int, entries: int | None = None, *, now: int = 0
     ) -> list[Row]:
         """Drop the oldest cache entries that decision `durable` made safe to drop.
 
@@ -225,6 +225,7 @@ class State:
         that ends the work, so that none is looked at twice: O(1) amortized. So does one
         that is to be deleted by `now`. Returns the roots of those that were dropped.
         """
+        entries = limits.CACHE_ENTRIES if entries is None else entries
         dropped: list[Row] = []
         while len(self._lookups) > entries:
             key, (_, stamp) = next(iter(self._lookups.items()))
