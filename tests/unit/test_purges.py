@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -231,8 +232,11 @@ async def test_very_many_go_a_few_at_a_time_and_calls_between_them(
     ][before:]
     assert site.purged() == [task.sid for task in tasks]
     assert most <= 12 + 2 * 5
-    # Five go, then three calls are decided, and so on.
-    assert told[:16] == (["task.purged"] * 5 + ["task.created"] * 3) * 2
+    # Five go, then at least three calls are decided as long as there are any.
+    runs = [len(list(run)) for _, run in groupby(told)]
+    assert told[0] == "task.purged"
+    assert max(runs[0:-1:2]) <= 5
+    assert min(runs[1:-2:2], default=3) >= 3
     assert site.problems() == []
 
 
@@ -289,6 +293,8 @@ async def test_task_offered_very_often_is_purged_in_steps_from_the_store(
             await site.running.submit(c.RejectReservation(sid=held.sid))
         await site.running.submit(c.CancelTask(sid=task.sid))
     await site.stay_away(2 * DAY)
+    account_of(site.running)._purges.read(site.clock.now())
+    assert site.held == 1, "there are enough rows with the first"
     await until(lambda: len(site.purged()) == 3)
 
     told = event_types(log_of(site.running))

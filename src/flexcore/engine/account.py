@@ -191,7 +191,7 @@ class Account:
         """Decide one thing, what is due first; False when there is nothing to do."""
         now = self._clock.now()
         if self._purges.due(now) and self._purges.come(
-            busy=self.decider.due(now) or self._held.half_full,
+            busy=self.decider.due(now) or len(self._held) >= limits.PURGED_AT_ONCE,
             calls=bool(self._mailbox),
         ):
             self._read_purges(now)

@@ -55,7 +55,8 @@ class Purges:
     def come(self, *, busy: bool, calls: bool) -> bool:
         """Say whether those that are due come next, before other deadlines and calls.
 
-        What was left over waits while the account is `busy` with those before it, and
+        What was left over waits while the account is `busy` with those before it, until
+        most of them are on the disk: whoever calls meanwhile waits for them too. And it
         lets some of the `calls` go first that wait.
         """
         return not self._more or not (busy or (calls and self._owed > 0))

@@ -55,14 +55,6 @@ class Undurable:
         )
 
     @property
-    def half_full(self) -> bool:
-        """Say whether what can wait should leave the rest to callers."""
-        return (
-            2 * len(self._held) >= limits.UNDURABLE_COMMANDS
-            or 2 * self._bytes >= limits.UNDURABLE_BYTES
-        )
-
-    @property
     def since(self) -> int:
         """When the oldest was decided; 0 if there is none."""
         return self._held[0].time if self._held else 0
