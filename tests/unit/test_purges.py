@@ -258,6 +258,57 @@ async def test_task_over_its_time_is_gone_for_whoever_asks_for_it(
     await until(lambda: len(site.purged()) == 9)
 
 
+async def test_task_that_was_forgotten_while_a_call_for_it_waited_is_gone_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there when the call came, and is over its time when it is decided."""
+    monkeypatch.setattr(limits, "PURGED_AT_ONCE", 1)
+    await site.keep(days=1)
+    *_, last = await site.finish(3)
+    await site.stay_away(MINUTE)
+    await settle()
+    store, account = site.running.store, account_of(site.running)
+    assert isinstance(store, FaultyStore)
+    store.delays_fetches = True
+    create = c.CreateTask(request_id="r-1")
+    head = asyncio.ensure_future(site.running.submit(create))
+    await settle()
+    store.delays_fetches = False
+    asked = asyncio.ensure_future(site.running.submit(c.Get(sid=last.sid)))
+    await settle()
+    assert site.held == 1
+    monkeypatch.setattr(limits, "CACHE_ENTRIES", 0)
+    account._shrink()
+    assert site.held == 0
+    site.clock.raise_floor(site.clock.now() + 2 * DAY)  # no timer rings meanwhile
+
+    store.deliver()
+
+    assert isinstance(await error_of(asked), NotFound)
+    assert (await head).rows
+
+
+async def test_those_left_over_wait_for_those_before_and_for_some_calls(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PURGED_AT_ONCE", 1)
+    await site.keep(days=1)
+    await site.finish(3)
+    await site.stay_away(2 * DAY)
+    purges, now = account_of(site.running)._purges, site.clock.now()
+    assert purges.come(busy=True, calls=True), "none were left over yet"
+
+    purges.read(now)
+
+    assert purges.due(now)
+    assert not purges.come(busy=True, calls=False)
+    assert purges.come(busy=False, calls=False)
+    for _ in range(limits.TURN_COMMANDS):
+        assert not purges.come(busy=False, calls=True)
+        purges.called()
+    assert purges.come(busy=False, calls=True)
+
+
 async def test_what_was_read_and_not_decided_before_a_crash_goes_after_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
