@@ -67,7 +67,7 @@ NUMBERS = {
     "wrap_limit_seconds": (0, 86_400),
     "assigned_limit_seconds": (0, 1_209_600),
     "priority_boost_seconds": (0, 86_400),
-    "retention_seconds": (0, 3_600),
+    "retention_seconds": (0, 31_622_400),
 }
 
 

@@ -38,6 +38,7 @@ from flexcore.domain.states import (
     TaskStatus,
 )
 from flexcore.store.interface import (
+    FIRST_PURGE,
     Callback,
     CommitRefused,
     Found,
@@ -930,18 +931,52 @@ def test_recovery_holds_open_work_and_leaves_finished_work(store: Store) -> None
     }
 
 
-@pytest.mark.parametrize(
-    ("status", "purge_time"), [(TaskStatus.RESERVED, 0), (TaskStatus.COMPLETED, TIME)]
-)
-def test_recovery_holds_all_reservations_of_a_task_that_may_be_deleted(
-    store: Store, status: TaskStatus, purge_time: int
-) -> None:
+def test_recovery_holds_all_reservations_of_an_open_task(store: Store) -> None:
     """Whoever deletes the task deletes them, and has to know them."""
-    task = make_task(status=status, purge_time=purge_time)
+    task = make_task(status=TaskStatus.RESERVED)
     offers = [make_reservation(task_sid=task.sid, status=s) for s in ReservationStatus]
     write(store, make_commit(0, task, *offers))
 
     assert store.recover(ACCOUNT).rows == [task, *offers]
+
+
+def test_recovery_leaves_finished_work_that_is_to_be_deleted(store: Store) -> None:
+    write(store, make_commit(0, make_task(**FINISHED, purge_time=TIME)))
+
+    assert store.recover(ACCOUNT).rows == []
+
+
+# --- what is to be deleted -------------------------------------------------------------
+
+FINISHED = {"status": TaskStatus.COMPLETED}
+
+
+def test_purges_come_by_time_and_older_tasks_first(store: Store) -> None:
+    times = (TIME + 2, TIME + 1, 0, TIME + 2, TIME + 1)
+    tasks = [make_task(**FINISHED, purge_time=time) for time in times]
+    write(store, make_commit(0, *tasks))
+
+    found = store.purges(ACCOUNT, FIRST_PURGE, 10)
+
+    assert [purge.sid for purge in found] == [tasks[n].sid for n in (1, 4, 0, 3)]
+    assert [purge.place[0] - TIME for purge in found] == [1, 1, 2, 2]
+
+
+def test_purges_go_on_at_any_place(store: Store) -> None:
+    tasks = [make_task(**FINISHED, purge_time=TIME) for _ in range(5)]
+    write(store, make_commit(0, *tasks))
+    whole = store.purges(ACCOUNT, FIRST_PURGE, 10)
+
+    for number, purge in enumerate(whole):
+        assert store.purges(ACCOUNT, purge.place, 2) == whole[number : number + 2]
+    assert store.purges(ACCOUNT, (TIME, 0), 10) == whole
+    assert store.purges(ACCOUNT, (TIME + 1, 0), 10) == []
+
+
+def test_purges_of_another_account_are_its_own(store: Store) -> None:
+    write(store, make_commit(0, make_task(**FINISHED, purge_time=TIME)))
+
+    assert store.purges(OTHER, FIRST_PURGE, 10) == []
 
 
 def make_open_interaction(

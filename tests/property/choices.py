@@ -87,7 +87,7 @@ POLICIES: dict[str, tuple[Any, ...]] = {
     "auto_complete": (True, False),
     "assigned_limit_seconds": (0, 10, 40),
     "priority_boost_seconds": (0, 3, 10),
-    "retention_seconds": (0, 5, 30),
+    "retention_seconds": (0, 5, 30, 2_592_000),
 }
 #: those that a queue may set for itself
 OF_QUEUES = (

@@ -54,7 +54,7 @@ def expected_tasks(model: Model) -> list[Any]:
 def found_tasks(subject: Subject) -> list[Any]:
     return [
         _task(subject, row) if isinstance(row, Task) else GONE
-        for row in map(subject.rows.get, subject.sids["WT"])
+        for row in map(subject.find, subject.sids["WT"])
     ]
 
 
@@ -133,7 +133,7 @@ def found_reservations(subject: Subject) -> list[Any]:
         )
         if isinstance(row, Reservation)
         else GONE
-        for row in map(rows.get, subject.sids["WR"])
+        for row in map(subject.find, subject.sids["WR"])
     ]
 
 

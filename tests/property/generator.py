@@ -29,6 +29,7 @@ class Generator(SetupActors):
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
             "REFUSALS_MAX": self.rng.randint(1, 3),
             "TOLD_AT_ONCE": self.rng.randint(1, 3),
+            "CACHE_ENTRIES": self.pick((0, 3, 100)),
         }
 
     def opening(self) -> Iterator[Step]:

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from flexcore.domain.clock import VirtualClock
@@ -14,13 +13,15 @@ from flexcore.domain.states import OutboxState
 from flexcore.engine import commands as c
 from flexcore.engine.decider import Decided, Decider, handlers
 from flexcore.engine.decision import outbox_key
+from flexcore.engine.keys import missing_keys
+from flexcore.engine.purges import Purges
 from flexcore.engine.routing.callbacks import entry_sid
 from flexcore.engine.state import State
 from flexcore.engine.vault import Vault
-from flexcore.store.interface import OutboxEntry
 from tests.model_rows import Plan
 from tests.property.choices import NOTHING
 from tests.property.history import History
+from tests.property.shelf import Shelf
 
 ACCOUNT = "AC" + "1" * 32
 #: events of these are compared
@@ -36,7 +37,8 @@ class Subject:
         self.clock = VirtualClock()
         self.ids = Ids(self.clock, random.Random(seed))
         self._handlers = handlers(Vault(bytes(32), self.ids))
-        self.decider = Decider(State(ACCOUNT), self.ids, self._handlers)
+        self.shelf = Shelf()
+        self._begin(State(ACCOUNT))
         self._principal = c.Principal(ACCOUNT, "SK1")
         #: sids by the kind their prefix says, in the order of creation
         self.sids: dict[str, list[str]] = {
@@ -54,38 +56,60 @@ class Subject:
         self._decide(c.CreateDefaults())
         self.workspace = next(sid for sid in self.rows if sid.startswith("WS"))
 
+    def _begin(self, state: State) -> None:
+        self.decider = Decider(state, self.ids, self._handlers)
+        self.purges = Purges(self.shelf, state, self._fetch)
+
+    def _fetch(self, key: str) -> None:
+        if not self.decider.state.knows(key):
+            self.decider.deliver(key, self.shelf.find(key))
+
     @property
     def rows(self) -> dict[str, Row]:
         return self.decider.state.rows
+
+    def find(self, sid: str) -> Row | None:
+        """Return a row, whether memory holds it or not."""
+        return self.rows.get(sid) or self.shelf.rows.get(sid)
+
+    def next_due(self) -> int:
+        """When something happens by itself, whether memory knows of it or not."""
+        first = self.decider.deadlines.first()
+        stored, known = self.shelf.next_purge(), self.purges.next_time
+        kept = stored in (due for due, _, _ in self.decider.deadlines._due)
+        assert kept or not stored or 0 < known <= stored, "a purge would be missed"
+        return min(filter(None, (first[0] if first else 0, stored)), default=0)
 
     def step(self, name: str, arguments: dict[str, Any]) -> None:
         getattr(self, name)(**arguments)
 
     def _decide(self, command: c.Command) -> None:
-        now = self.clock.now()
+        now, state = self.clock.now(), self.decider.state
+        while missing := missing_keys(state, self._principal.actor, command):
+            for key in missing:
+                self._fetch(key)
         self._follow(self.decider.decide(self._principal, command, now))
         self._go_on(now)
 
     def _go_on(self, now: int) -> None:
         """Decide what is due, and what else follows by itself."""
         decider, tick = self.decider, c.Tick()
-        while decider.due(now) or decider.matching.pending:
-            if decider.due(now):
+        while True:
+            if self.purges.due(now):
+                self.purges.read(now)
+            elif decider.due(now):
                 self._follow(decider.expire_next(now))
-            else:
+            elif decider.matching.pending:
                 self._follow(decider.decide(self._principal, tick, now))
-
-    def _asked(self, state: State) -> Iterator[OutboxEntry]:
-        """Yield the callbacks that are not answered yet."""
-        for sid in self.sids["WR"]:
-            key = outbox_key(entry_sid(sid))
-            entry = state.lookup(key) if state.knows(key) else None
-            if isinstance(entry, OutboxEntry) and entry.state != OutboxState.DONE:
-                yield entry
+            else:
+                break
+        for time in decider.shrink(decider.state.stamp, now):
+            self.purges.leave((time, 0))
 
     def _follow(self, decided: Decided) -> None:
         if decided.commit is None:
             return
+        self.shelf.follow(decided.commit)
         self._tell(decided)
         for entry in decided.commit.outbox:
             if entry.state == OutboxState.READY:
@@ -137,11 +161,13 @@ class Subject:
         state = State(ACCOUNT)
         state.sequence = before.sequence
         for sid in sorted(before.rows, key=lambda sid: sid[::-1]):
-            state.put(before.rows[sid])
-        for entry in self._asked(before):
+            if not self.shelf.finished(sid):
+                state.put(before.rows[sid])
+                state.note(before.rows[sid])
+        for entry in self.shelf.living():
             state.remember(outbox_key(entry.sid), entry)
             state.follow(entry)
-        self.decider = Decider(state, self.ids, self._handlers)
+        self._begin(state)
         self.history.state = state
         self._decide(c.Tick())
 
@@ -398,9 +424,6 @@ class Subject:
         self, reservation: int, answer: str, activity: str = ""
     ) -> None:
         sid = entry_sid(self.sid("WR", reservation))
-        state = self.decider.state
-        if not state.knows(outbox_key(sid)):
-            state.deliver(outbox_key(sid), None)
         problems = {
             "failed": CallbackReason.STATUS,
             "nothing": CallbackReason.INSTRUCTION_MISSING,

@@ -73,7 +73,7 @@ POLICIES: dict[str, tuple[str | int | bool | None, ...]] = {
     "assigned_limit_seconds": (None, None, None, 1_200),
     "on_exhausted": (None, None, "repeat"),
     "step_clock": (None, None, "age"),
-    "retention_seconds": (None, None, 60),
+    "retention_seconds": (None, 900, 60),
     "type_mismatch": (None, None, "false"),
 }
 #: those that queues may have for themselves

@@ -25,7 +25,6 @@ from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine import commands as c
 from flexcore.engine.decision import Decision
 from flexcore.engine.port import TailBatch
-from flexcore.engine.state import State
 from flexcore.store.interface import Commit
 from flexcore.store.sqlite import SqliteStore
 from tests.engines import Running
@@ -670,7 +669,7 @@ async def test_a_fetch_that_fails_in_the_queue_does_not_stop_the_queue(
 async def test_reading_alone_does_not_fill_the_memory(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(State.shrink, "__defaults__", (3,))
+    monkeypatch.setattr(limits, "CACHE_ENTRIES", 3)
     for _ in range(20):
         await error_of(submit(running, c.Get(sid=make_sid("WT"))))
 

@@ -91,6 +91,10 @@ DAMAGE = (
     ("DELETE FROM invite", "not in its table"),
     ("UPDATE account_state SET head_sequence = head_sequence + 1", "the log ends at"),
     ("UPDATE account_state SET watermark = 1", "the watermark 1 is below"),
+    (
+        "UPDATE task SET purge_time = 5 WHERE status = 'completed'",
+        "is to be deleted at 5 and says otherwise",
+    ),
 )
 
 
@@ -129,6 +133,11 @@ WRONG_ROWS = (
     ("interaction_participant", {"status": "left"}, "nobody attends to KD"),
     ("conversation", {"state": "closed"}, "is open, its conversation CH"),
     ("conversation", {"channel_sid": ""}, "does not name it"),
+    (
+        "task WHERE status = 'completed'",
+        {"purge_time": 5},
+        "is to be deleted and not in line for it",
+    ),
 )
 
 

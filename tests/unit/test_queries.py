@@ -161,6 +161,16 @@ def test_recovery_reads_open_work_only(connection: apsw.Connection) -> None:
     assert "SEARCH task USING INDEX task_status" in plans["recover_invite"]
 
 
+def test_purges_are_found_in_their_order(
+    connection: apsw.Connection,
+) -> None:
+    found = numbered_plan(connection, "list_task_purge")
+
+    assert found == (
+        "SEARCH task USING INDEX task_purge_time (account=? AND purge_time>?)"
+    )
+
+
 def test_every_query_is_used() -> None:
     sources = "".join(path.read_text() for path in SOURCES.glob("*.py"))
     made = {

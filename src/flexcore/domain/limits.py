@@ -80,6 +80,13 @@ ASSIGNMENTS_MAX = 1_000
 #: ended reservations that one decision removes with their task (overflow: the next one
 #: goes on, before anything else is decided)
 REMOVED_AT_ONCE = 50
+#: how long a finished task may be kept before it is deleted
+RETENTION_SECONDS_MAX = 366 * 86_400
+#: tasks to be deleted that are read from the store at once, and rows after which no
+#: further one is (overflow: the next ones follow when these are gone, and fewer than so
+#: many decisions wait for the disk)
+PURGED_AT_ONCE = 64
+PURGED_ROWS = 1_000
 #: workers whose refusals of a task count (overflow: the one that is longest ago is
 #: forgotten, and may be offered it again)
 REFUSALS_MAX = 100

@@ -193,9 +193,10 @@ POLICIES: Mapping[str, Policy] = {
         0,
         300,
         (),
-        (0, 3600),
+        (0, limits.RETENTION_SECONDS_MAX),
         False,
-        "how long a finished task can be read before it is deleted; 0 means for ever",
+        "how long a finished task can be read before it is deleted; 0 means for ever; "
+        "counts for tasks that end while it is set",
     ),
 }
 

@@ -9,19 +9,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
 import structlog
 
 from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock, Handle
 from flexcore.domain.errors import Draining, FlexcoreError, Internal, Unavailable
 from flexcore.domain.ids import Ids
-from flexcore.domain.log import decode_rows
+from flexcore.domain.log import ChangeSet
+from flexcore.engine.answers import answered
 from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Tick
 from flexcore.engine.committer import Committer, Pending
-from flexcore.engine.decider import Decided, Decider, Handler
+from flexcore.engine.decider import Decider, Handler
 from flexcore.engine.keys import missing_keys
-from flexcore.engine.names import names_of
+from flexcore.engine.purges import Purges
 from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
@@ -31,7 +31,6 @@ from flexcore.store.interface import (
     CommitRefused,
     Found,
     OutboxEntry,
-    RequestEntry,
     Store,
 )
 
@@ -98,6 +97,7 @@ class Account:
         found = self._store.recover(self.sid)
         self._durable = 0
         self.decider = Decider(recovered(self.sid, found), self._ids, self._handlers)
+        self._purges = Purges(self._store, self.state, self._fetch_once)
         self._recovered = found
 
     @property
@@ -190,7 +190,12 @@ class Account:
     def _step(self) -> bool:
         """Decide one thing, what is due first; False when there is nothing to do."""
         now = self._clock.now()
-        if self.decider.due(now):
+        if self._purges.due(now) and self._purges.come(
+            busy=self.decider.due(now) or len(self._held) >= limits.PURGED_AT_ONCE,
+            calls=bool(self._mailbox),
+        ):
+            self._read_purges(now)
+        elif self.decider.due(now):
             self._expire(now)
         elif self._mailbox and self.decider.matching.behind:
             # A little of it with every call: callers need not wait until all is told.
@@ -210,12 +215,23 @@ class Account:
         try:
             if not self._ready(entry):
                 return False
+            if self.decider.due(now):  # of what was fetched; it comes before
+                return True
         except Exception as error:  # noqa: BLE001 those behind it must not wait for ever
             self._hold(entry, self._internal(entry.command, error), None)
         else:
             self._decide(entry, now)
         self._mailbox.popleft()
+        self._purges.called()
         return True
+
+    def _read_purges(self, now: int) -> None:
+        """Let the deadlines of finished tasks act that only the store holds."""
+        try:
+            self._purges.read(now)
+        except Exception as error:  # noqa: BLE001 a look-up failed; others go on
+            self._internal(Tick(), error)
+            self._purges.fail(now)
 
     def _ready(self, entry: Entry) -> bool:
         """Fetch what a command needs; True when all of it is in memory."""
@@ -228,6 +244,10 @@ class Account:
                 return False
             for key in fresh:
                 self._fetch(key)
+
+    def _fetch_once(self, key: str) -> None:
+        if not (self.state.knows(key) or key in self._fetching):
+            self._fetch(key)
 
     def _fetch(self, key: str) -> None:
         self._fetching.add(key)
@@ -244,8 +264,8 @@ class Account:
             if state is not self.state:
                 return  # asked for a memory that was given up since
             self._fetching.discard(key)
-            state.deliver(key, found)
-            state.shrink(self._durable)
+            self.decider.deliver(key, found)
+            self._shrink()
             self._schedule()
 
         return deliver
@@ -254,7 +274,7 @@ class Account:
         """Decide one command and hold its result until it is durable."""
         try:
             decided = self.decider.decide(entry.principal, entry.command, now)
-            answer = self._answer(decided, now)
+            answer = answered(self.state, decided, self._change_set, now)
         except FlexcoreError as error:
             self._hold(entry, error, None)
         except Exception as error:  # noqa: BLE001 a bug of ours; its id is all they get
@@ -273,7 +293,11 @@ class Account:
             self._internal(Tick(), error)
             self.decider.postpone_next(now)
         else:
-            self._hold(None, self._answer(decided, now), decided.commit)
+            self._hold(
+                None,
+                answered(self.state, decided, self._change_set, now),
+                decided.commit,
+            )
             self._watch(now)
 
     def _rest(self) -> None:
@@ -292,26 +316,9 @@ class Account:
             due = now + limits.WATERMARK_INTERVAL
             self._marking = self._alarm.call_at(due, self._mark)
 
-    def _answer(self, decided: Decided, now: int) -> Answer:
-        if decided.repeats:
-            answer = self._repeated(decided.repeats)
-            names = names_of(self.state, answer.rows)
-            return msgspec.structs.replace(answer, names=names)
-        names = names_of(self.state, decided.rows)
-        return Answer(self.state.sequence, decided.rows, time=now, names=names)
-
-    def _repeated(self, entry: RequestEntry) -> Answer:
-        """Rebuild an answer from the change set it was given with, or from its own."""
-        sequence, time = entry.sequence, entry.time
-        if entry.answer:
-            rows = decode_rows(entry.answer)
-            return Answer(sequence, rows, repeated=True, time=time)
-        change_set = self._held.change_set(sequence) or self.tail.find(sequence)
-        if change_set is None:
-            return Answer(sequence, (), repeated=True, time=time)
-        told = change_set.rows() | {row.sid: row for row in change_set.beside}
-        given = tuple(told[sid] for sid in change_set.answer)
-        return Answer(sequence, given, repeated=True, time=time)
+    def _change_set(self, sequence: int) -> ChangeSet | None:
+        """Return the change set that ends at a sequence, durable or not."""
+        return self._held.change_set(sequence) or self.tail.find(sequence)
 
     def _hold(
         self,
@@ -350,8 +357,13 @@ class Account:
             self._release(held.entry, held.result)
         if outbox:
             self._on_outbox(self.sid, outbox)
-        self.state.shrink(self._durable)
+        self._shrink()
         self._schedule()
+
+    def _shrink(self) -> None:
+        """Give up what need not be in memory; what is to be deleted is read in time."""
+        for time in self.decider.shrink(self._durable, self._clock.now()):
+            self._purges.leave((time, 0))
 
     def refused(self, commits: Sequence[Pending], error: Exception) -> None:
         """Forget what was decided since the last commit, and decide it again.
@@ -424,7 +436,8 @@ class Account:
     def _arm(self) -> None:
         """Wake up at the earliest deadline; most turns leave it as it was."""
         first = self.decider.deadlines.first()
-        due = first[0] if first is not None and not self._closed else 0
+        dues = (first[0] if first is not None else 0, self._purges.next_time)
+        due = 0 if self._closed else min(filter(None, dues), default=0)
         if due == self._waking_at:
             return
         if self._waking is not None:
@@ -444,7 +457,11 @@ class Account:
         if self.decider.deadlines.offers and not (self._closed or self._blocked()):
             now = self._clock.now()
             decided = self.decider.watermark(now)
-            self._hold(None, self._answer(decided, now), decided.commit)
+            self._hold(
+                None,
+                answered(self.state, decided, self._change_set, now),
+                decided.commit,
+            )
             self._watch(now)
 
     # ending and looking

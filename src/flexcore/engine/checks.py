@@ -32,7 +32,6 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.states import (
     OPEN_RESERVATION,
-    OPEN_TASK,
     RESERVATION,
     ChannelStatus,
     ConversationState,
@@ -45,7 +44,14 @@ from flexcore.engine.recovery import recovered
 from flexcore.engine.routing.matching import Matching
 from flexcore.engine.state import State
 from flexcore.engine.timers import deadline_of
-from flexcore.store.interface import Found, Place, Recovery, Store, StoreCorrupt
+from flexcore.store.interface import (
+    FIRST_PURGE,
+    Found,
+    Place,
+    Recovery,
+    Store,
+    StoreCorrupt,
+)
 from flexcore.store.tables import TABLES
 
 Problems = Iterator[str]
@@ -68,6 +74,7 @@ def check_account(store: Store, account_sid: str) -> list[str]:
         log.problems(),
         _rows_problems(store, log, state),
         _recovery_problems(store, log, found),
+        _purge_problems(store, account_sid),
         _conversation_problems(store, account_sid),
         _task_problems(state),
         _interaction_problems(state),
@@ -248,6 +255,24 @@ def _recovery_problems(store: Store, log: _Log, found: Recovery) -> Problems:
             yield f"{entry.sid} is for sender {entry.sender_sid}, which does not exist"
 
 
+def _purge_problems(store: Store, account_sid: str) -> Problems:
+    """Check that the line of tasks to be deleted holds whatever a task says of it."""
+    kept = {
+        row.sid: row.purge_time
+        for row in _all(store, account_sid, Task, {})
+        if isinstance(row, Task) and row.purge_time
+    }
+    place = FIRST_PURGE
+    while found := store.purges(account_sid, place, limits.PAGE_SIZE_MAX):
+        for purge in found:
+            time, number = purge.place
+            if kept.pop(purge.sid, 0) != time:
+                yield f"{purge.sid} is to be deleted at {time} and says otherwise"
+            place = (time, number + 1)
+    for sid in kept:
+        yield f"{sid} is to be deleted and not in line for it"
+
+
 def _conversation_problems(store: Store, account_sid: str) -> Problems:
     """Check messages and pairs of every conversation there ever was."""
     bound: dict[tuple[str, str], str] = {}
@@ -302,8 +327,6 @@ def _fetch(store: Store, account_sid: str, key: str) -> Found:
 def _task_problems(state: State) -> Problems:
     """Check tasks against their offers, and that nothing waits for ever."""
     for task in state.of_kind(Task):
-        if task.status not in OPEN_TASK:
-            continue  # finished, and deleted before long
         rows = state.where(Reservation, "task_sid", task.sid)
         held = [row for row in rows if row.status in OPEN_RESERVATION]
         offered = all(row.status == ReservationStatus.PENDING for row in held)

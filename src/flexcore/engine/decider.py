@@ -60,9 +60,9 @@ from flexcore.engine.setup import (
     workspaces,
 )
 from flexcore.engine.state import State
-from flexcore.engine.timers import Deadlines
+from flexcore.engine.timers import Deadlines, deadline_of
 from flexcore.engine.vault import Vault
-from flexcore.store.interface import Commit, RequestEntry
+from flexcore.store.interface import Commit, Found, RequestEntry
 
 Handler = Callable[[Decision, Any], tuple[Row, ...]]
 
@@ -155,6 +155,18 @@ class Decider:
         for row in state.rows.values():
             self.deadlines.follow(row)
         self._handlers = handlers
+
+    def deliver(self, key: str, found: Found) -> None:
+        """Take in what the store found, deadlines included."""
+        for row in self.state.deliver(key, found):
+            self.deadlines.follow(row)
+
+    def shrink(self, durable: int, now: int) -> list[int]:
+        """Give up what need not be in memory; return the deadlines that went with it."""
+        dropped = self.state.shrink(durable, now=now)
+        for row in dropped:
+            self.deadlines.forget(row.sid)
+        return [due for row in dropped if (due := deadline_of(row))]
 
     def decide(self, principal: c.Principal, command: c.Command, now: int) -> Decided:
         """Decide one command; raises the domain errors, then nothing has changed."""

@@ -167,19 +167,23 @@ class State:
         else:
             self._lookups[key] = before
 
-    def deliver(self, key: str, found: Found) -> None:
-        """Take in what the store found; never overwrites what a decision wrote."""
+    def deliver(self, key: str, found: Found) -> list[Row]:
+        """Take in what the store found; never overwrites what a decision wrote.
+
+        Returns the rows that were not in memory before.
+        """
         if key in self._lookups:
-            return
+            return []
+        fresh: list[Row] = []
         if isinstance(found, list):
-            for row in found:
-                if row.sid not in self.rows:
-                    self.put(row)
-                    self._note(row, 0)
-            if key in self.rows:
-                return
+            fresh = [row for row in found if row.sid not in self.rows]
+            for row in fresh:
+                self.put(row)
+                self._note(row, 0)
             found = None
-        self._lookups[key] = (found, 0)
+        if key not in self.rows:
+            self._lookups[key] = (found, 0)
+        return fresh
 
     # the outbox
 
@@ -212,12 +216,17 @@ class State:
             self._droppable[root] = max(stamp, self._droppable.get(root, 0))
             self._droppable.move_to_end(root)
 
-    def shrink(self, durable: int, entries: int = limits.CACHE_ENTRIES) -> None:
+    def shrink(
+        self, durable: int, entries: int | None = None, *, now: int = 0
+    ) -> list[Row]:
         """Drop the oldest cache entries that decision `durable` made safe to drop.
 
         An aggregate that open work needs leaves the list and comes back with the decision
-        that ends the work, so that none is looked at twice: O(1) amortized.
+        that ends the work, so that none is looked at twice: O(1) amortized. So does one
+        that is to be deleted by `now`. Returns the roots of those that were dropped.
         """
+        entries = limits.CACHE_ENTRIES if entries is None else entries
+        dropped: list[Row] = []
         while len(self._lookups) > entries:
             key, (_, stamp) = next(iter(self._lookups.items()))
             if stamp > durable:
@@ -228,13 +237,13 @@ class State:
             if stamp > durable:
                 break
             del self._droppable[root]
-            if not self._pinned(root):
-                self._drop_aggregate(root)
+            row = self.rows.get(root)
+            if row is not None and not self._pinned(row, now):
+                self._drop_aggregate(root, row)
+                dropped.append(row)
+        return dropped
 
-    def _drop_aggregate(self, root: str) -> None:
-        row = self.rows.get(root)
-        if row is None:
-            return
+    def _drop_aggregate(self, root: str, row: Row) -> None:
         for kind, field in MEMBERS[type(row)]:
             for member in self.where(kind, field, root):
                 self.drop(member.sid)
@@ -245,11 +254,10 @@ class State:
             if conversation is not None:
                 self._note(conversation, 0)
 
-    def _pinned(self, root: str) -> bool:
-        """Say whether open work can touch this aggregate."""
-        row = self.rows.get(root)
+    def _pinned(self, row: Row, now: int) -> bool:
+        """Say whether open work, or what is due, can touch the aggregate of this root."""
         if isinstance(row, Task):
-            return row.status in OPEN_TASK or row.purge_time > 0
+            return row.status in OPEN_TASK or 0 < row.purge_time <= now
         if isinstance(row, Interaction):
             return self._interaction_open(row)
         if isinstance(row, Conversation) and row.channel_sid:

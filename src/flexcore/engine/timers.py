@@ -1,4 +1,4 @@
-"""The deadlines of open work, in the order they fall due.
+"""The deadlines of what is in memory, in the order they fall due.
 
 A deadline is a hint: it acts only if the resource still has exactly that deadline, so
 nothing here needs to be undone when a decision is.

@@ -99,6 +99,19 @@ class Pair(msgspec.Struct, frozen=True, gc=False):
     conversation_sid: str
 
 
+#: when a task is to be deleted, and its number among those of the same time
+PurgePlace: TypeAlias = tuple[int, int]
+#: before all others
+FIRST_PURGE: PurgePlace = (0, 0)
+
+
+class Purge(msgspec.Struct, frozen=True, gc=False):
+    """A finished task that is to be deleted; older ones of the same time come first."""
+
+    place: PurgePlace
+    sid: str
+
+
 class Commit(msgspec.Struct, kw_only=True):
     """Everything one command writes: all of it commits, or none.
 
@@ -208,6 +221,10 @@ class Fetcher(Protocol):
         `pair|address proxy` (a conversation sid), `request|actor|method|id`,
         `inbox|endpoint|id`, `outbox|sid`. None when there is nothing.
         """
+        ...
+
+    def purges(self, account_sid: str, first: PurgePlace, limit: int) -> list[Purge]:
+        """Return finished tasks by when they are to be deleted, from a place on."""
         ...
 
 

@@ -26,6 +26,8 @@ from flexcore.store.interface import (
     OutboxEntry,
     Pair,
     Place,
+    Purge,
+    PurgePlace,
     Recovery,
     Where,
 )
@@ -90,6 +92,10 @@ class SqliteStore:
     ) -> None:
         """Look `key` up and call `deliver(key, found)` before returning."""
         self._fetcher.fetch(account_sid, key, deliver)
+
+    def purges(self, account_sid: str, first: PurgePlace, limit: int) -> list[Purge]:
+        """Return finished tasks by when they are to be deleted, from a place on."""
+        return self._fetcher.purges(account_sid, first, limit)
 
     def change_set(self, account_sid: str, last_sequence: int) -> ChangeSet | None:
         """Return the change set that ends at `last_sequence`."""

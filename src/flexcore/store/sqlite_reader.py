@@ -24,6 +24,8 @@ from flexcore.store.interface import (
     OutboxEntry,
     Pair,
     Place,
+    Purge,
+    PurgePlace,
     Recovery,
     RequestEntry,
     StoreCorrupt,
@@ -71,6 +73,11 @@ class SqliteFetcher:
         finder = self._finders.get(noun)
         found = finder(account_sid, words) if finder else self._rows(account_sid, key)
         deliver(key, found)
+
+    def purges(self, account_sid: str, first: PurgePlace, limit: int) -> list[Purge]:
+        """Return finished tasks by when they are to be deleted, from a place on."""
+        rows = self._select("list_task_purge", account_sid, *first, limit)
+        return [Purge((time, number), sid) for time, number, sid in rows]
 
     def change_set(self, account_sid: str, last_sequence: int) -> ChangeSet | None:
         """Return the change set that ends at `last_sequence`."""

@@ -4,23 +4,16 @@
 -- recover_worker_channel -- all worker channels
 SELECT body FROM worker_channel WHERE account = ?1 ORDER BY +create_time, sid;
 
--- recover_task -- open tasks, and finished ones that are to be deleted
-SELECT body FROM (
-  SELECT body, create_time, sid FROM task
-  WHERE account = ?1 AND status IN ('pending', 'reserved', 'assigned', 'wrapping')
-  UNION ALL
-  SELECT body, create_time, sid FROM task
-  WHERE account = ?1 AND purge_time > 0 AND status IN ('completed', 'canceled')
-) ORDER BY +create_time, sid;
+-- recover_task -- open tasks
+SELECT body FROM task
+WHERE account = ?1 AND status IN ('pending', 'reserved', 'assigned', 'wrapping')
+ORDER BY +create_time, sid;
 
 -- recover_reservation -- their reservations, ended ones too: they are deleted together
 SELECT body FROM reservation
 WHERE account = ?1 AND task_sid IN (
   SELECT sid FROM task
   WHERE account = ?1 AND status IN ('pending', 'reserved', 'assigned', 'wrapping')
-  UNION ALL
-  SELECT sid FROM task
-  WHERE account = ?1 AND purge_time > 0 AND status IN ('completed', 'canceled')
 ) ORDER BY +create_time, sid;
 
 -- recover_interaction -- interactions that are worked on

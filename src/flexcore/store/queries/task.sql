@@ -126,5 +126,10 @@ SELECT body FROM (
   FROM reservation WHERE account = ?1 AND task_sid = ?2
 ) ORDER BY part, create_time, sid;
 
+-- list_task_purge -- tasks to be deleted by when they are, those created first before others
+SELECT purge_time, rowid, sid FROM task
+WHERE account = ?1 AND purge_time > 0 AND (purge_time, rowid) >= (?2, ?3)
+ORDER BY purge_time, rowid LIMIT ?4;
+
 -- delete_task -- remove one task for good
 DELETE FROM task WHERE account = ?1 AND sid = ?2;
