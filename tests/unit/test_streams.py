@@ -76,7 +76,7 @@ def watch(running: Running, wire: Wire) -> "asyncio.Task[None]":
         lambda events: pb.WatchEventsResponse(change_sets=events),
     )
     tail = port.tail(principal, 0)
-    return asyncio.create_task(stream.follow(port, Keyless(principal, "", ""), tail))
+    return asyncio.create_task(stream.follow(port, Keyless(principal, ""), tail))
 
 
 def resident() -> int:
