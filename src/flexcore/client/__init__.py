@@ -76,7 +76,7 @@ CREDENTIALS_FILE: Final = "credentials.json"
 
 #: how long `connect` waits for the server
 CONNECT_SECONDS: Final = 10.0
-#: how long a unary call may take, retries included
+#: how long a unary call may take, with waiting for a server that restarts and repeats
 CALL_SECONDS: Final = 10.0
 #: a page of a list may hold a thousand rows of 64 KiB
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -86,9 +86,12 @@ _SERVICE_CONFIG: Final = json.dumps(
         "methodConfig": [
             {
                 "name": [{}],
+                # A server that restarts refuses connections for some seconds; the
+                # deadline of a call says how long it may take, not the first refusal.
+                "waitForReady": True,
                 "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.2s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
                     # Nothing else is safe or useful to send again as it is.
@@ -96,7 +99,9 @@ _SERVICE_CONFIG: Final = json.dumps(
                 },
             }
         ],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        # Bounds what all calls together send again while nothing is answered: calls that
+        # failed, less those that went well. Fewer would be used up by one restart.
+        "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1},
     }
 )
 _OPTIONS: Final = (
@@ -108,7 +113,8 @@ _OPTIONS: Final = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
+    # A call must outlive the longest pause between two attempts to connect.
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
 
