@@ -27,7 +27,7 @@ _OPTIONS: Final[Any] = {
 }
 
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
-_Sid = Annotated[str, msgspec.Meta(pattern="^WK[0-9a-f]{32}$")]
+_Sid = Annotated[str, msgspec.Meta(pattern=r"^WK[0-9a-f]{32}\Z")]
 
 
 class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

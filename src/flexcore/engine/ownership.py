@@ -43,7 +43,9 @@ def own_rows(
     if kind is Reservation:
         name, value = "worker_sid", principal.worker_sid
     elif kind is Activity:
-        worker = state.need(principal.worker_sid, Worker)
+        worker = state.find(principal.worker_sid, Worker)
+        if worker is None:  # deleted since the credential was looked at
+            raise NotFound("worker", principal.worker_sid)
         name, value = "workspace_sid", worker.workspace_sid
     else:
         raise PermissionDenied("List", f"a worker's token may not list {kind.__name__}")
