@@ -64,6 +64,10 @@ class Serving:
         """Stop and start on the same port; clients stay open."""
         port = self.server.grpc_port
         await self.server.stop()
+        await self.start_in_place(port)
+
+    async def start_in_place(self, port: int) -> None:
+        """Start where a server was that has stopped."""
         config = Config(
             self.data, Address("127.0.0.1", port), Address("127.0.0.1", 0), dev=True
         )

@@ -538,7 +538,7 @@ async def test_bytes_that_are_no_message_end_a_session(serving: Serving) -> None
     path = "/flexcore.v1.RoutingService/AgentSession"
     open_session = serving.client.grpc_channel.stream_stream(path)
     codes = []
-    for metadata in (serving.client._metadata, ()):
+    for metadata in (serving.client.credential.metadata, ()):
         call = open_session(iter([b"\xff\xff\xff"]), metadata=metadata)
         codes.append((await refusal(call.read())).code)
 

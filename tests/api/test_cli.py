@@ -265,6 +265,23 @@ def test_key_is_created_used_listed_and_revoked(data: Path) -> None:
     assert made["secret"] not in run(data, "key", "list", "--json").stdout
 
 
+def test_a_token_lets_in_as_its_worker_and_no_further(data: Path) -> None:
+    sid = answer(data, "worker", "create", "ann")["sid"]
+    signed = answer(data, "token", "worker", sid, "--minutes", "1")["token"]
+    assert run(data, "token", "worker", sid).stdout.count(".") == 2
+
+    away = ("worker", "update", sid, "--activity", "Offline", "--key", signed)
+    assert answer(data, *away)["sid"] == sid
+    for refused in (
+        run(data, "task", "create", "--key", signed),
+        run(data, "token", "worker", sid, "--key", signed),
+        run(data, "token", "worker", "WK" + "0" * 32),
+        run(data, "token", "worker", sid, "--minutes", "1441"),
+    ):
+        assert refused.returncode
+        assert refused.stdout == ""
+
+
 def test_task_goes_from_create_to_cancel(data: Path) -> None:
     task = answer(data, "task", "create", "--attributes", '{"n":1}', "--priority", "3")
     listed = run(data, "task", "list", "--status", "pending", "--json").stdout

@@ -12,12 +12,15 @@ import grpc
 import pytest
 
 from flexcore import client as client_module
+from flexcore.cli.failures import UNREACHABLE
+from flexcore.cli.failures import refusal as told_by_cli
 from flexcore.client import CredentialsMissing, connect, error_reason, resuming
 from flexcore.domain.errors import Unavailable
 from flexcore.v1 import routing_service_pb2
 from tests.factories import make_sid
 from tests.serving import Serving
 
+REFUSED = grpc.ChannelConnectivity.TRANSIENT_FAILURE
 EXAMPLE = Path(__file__).parents[2] / "examples/first_reservation.py"
 
 
@@ -137,6 +140,46 @@ async def test_a_call_is_repeated_while_the_server_is_unavailable(
     assert len(set(seen)) == 1
     (task,) = (await serving.client.routing.ListTasks()).tasks
     assert task == made.task
+
+
+async def test_calls_made_right_after_a_restart_are_answered(serving: Serving) -> None:
+    """They find the connection lost, or refused, or a pause before the next attempt."""
+    made = []
+    for _ in range(3):
+        await serving.restart_in_place()
+        calls = (serving.client.routing.CreateTask() for _ in range(20))
+        made += [answer.task.sid for answer in await asyncio.gather(*calls)]
+
+    listed = (await serving.client.routing.ListTasks(page_size=1_000)).tasks
+    assert sorted(made) == sorted(task.sid for task in listed)
+
+
+@pytest.fixture
+def _without_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads(client_module._SERVICE_CONFIG)
+    del config["methodConfig"][0]["retryPolicy"]
+    options = dict(client_module._OPTIONS) | {"grpc.service_config": json.dumps(config)}
+    monkeypatch.setattr(client_module, "_OPTIONS", tuple(options.items()))
+
+
+@pytest.mark.usefixtures("_without_repeats")
+async def test_a_call_waits_for_its_server_until_its_deadline(serving: Serving) -> None:
+    """However long: repeats alone would be used up after some seconds."""
+    client, port = await serving.connect(), serving.server.grpc_port
+    await serving.server.stop()
+    waiting = asyncio.ensure_future(client.routing.CreateTask())
+    async with asyncio.timeout(10):
+        while (state := client.grpc_channel.get_state()) is not REFUSED:
+            await client.grpc_channel.wait_for_state_change(state)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.routing.CreateTask(deadline_seconds=0.05)
+    assert not waiting.done()
+    await serving.start_in_place(port)
+    sid = (await waiting).task.sid
+
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert told_by_cli(caught.value, {}).exit_code == UNREACHABLE
+    assert [task.sid for task in (await client.routing.ListTasks()).tasks] == [sid]
 
 
 # --- streams ---------------------------------------------------------------------------

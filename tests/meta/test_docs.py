@@ -1,6 +1,7 @@
 """The docs are true: commands exist, examples run, diagrams and words are the code's."""
 
 import asyncio
+import itertools
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ from flexcore.domain.expressions import Context, parse
 from flexcore.domain.ids import RESOURCES
 from flexcore.domain.semantics import POLICIES
 from flexcore.domain.states import CONSEQUENCES, MACHINES
+from flexcore.services.policy import Access, policy_of
 from flexcore.services.registry import SERVICES
 from flexcore.v1 import routing_pb2, workspace_pb2
 from tests.serving import Serving
@@ -361,6 +363,20 @@ def test_the_page_on_routing_has_an_example_of_every_context() -> None:
     for name, text in rows:
         parse(text, Context(name))
     assert {name for name, _ in rows} == {each.value for each in Context}
+
+
+def test_the_credentials_page_lists_what_a_token_opens() -> None:
+    (table,) = re.findall(
+        r"\| call \| of what \|\n\|---\|---\|\n((?:\|.*\n)+)",
+        TEXTS["docs/credentials.md"],
+    )
+    listed = [re.findall(r"\w+", row.split("|")[1]) for row in table.splitlines()]
+    policy = policy_of(SERVICES).items()
+    opened = [
+        path.rpartition("/")[2] for path, access in policy if access is Access.WORKER
+    ]
+
+    assert sorted(itertools.chain(*listed)) == sorted(opened)
 
 
 def glossary() -> dict[str, str]:

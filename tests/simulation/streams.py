@@ -287,7 +287,7 @@ async def _work(
 
 def _who(server: Server) -> c.Principal:
     assert server.first_key is not None
-    return server.engine.authenticate(*server.first_key)
+    return server.engine.authenticate(".".join(server.first_key))
 
 
 @asynccontextmanager

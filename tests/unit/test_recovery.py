@@ -513,7 +513,9 @@ async def usable(running: Running) -> None:
     directory = running.engine.accounts()[DIRECTORY_SID].state
     (account,) = directory.of_kind(Account)
     (key,) = directory.of_kind(Key)
-    principal = running.engine.authenticate(key.sid, running.engine.key_secret(key))
+    principal = running.engine.authenticate(
+        f"{key.sid}.{running.engine.key_secret(key)}"
+    )
     assert principal == c.Principal(account.sid, key.sid, operator=True)
     (workspace,) = running.engine.accounts()[account.sid].state.of_kind(Workspace)
     assert workspace.friendly_name == "default"

@@ -80,7 +80,7 @@ def watch(running: Running, wire: Wire) -> "asyncio.Task[None]":
         lambda events: pb.WatchEventsResponse(change_sets=events),
     )
     tail = port.tail(principal, 0)
-    return asyncio.create_task(stream.follow(port, Keyless(principal, "", ""), tail))
+    return asyncio.create_task(stream.follow(port, Keyless(principal, ""), tail))
 
 
 def resident() -> int:
@@ -134,7 +134,7 @@ async def test_statistics_nobody_reads_end_too(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "STREAM_WRITE_TIMEOUT", limits.SECOND // 5)
-    begin(Keyless(running.principal, "", ""))
+    begin(Keyless(running.principal, ""))
     workspace = next(state_of(running).of_kind(Workspace))
     request = routing_service_pb2.WatchStatisticsRequest(workspace_sid=workspace.sid)
     wire: Any = Wire(most=0)

@@ -1,4 +1,4 @@
-"""`flexcore status` and `flexcore key`: the server, and who may ask it."""
+"""`flexcore status`, `flexcore key`, `flexcore token`: the server, and who may ask it."""
 
 from typing import Annotated
 
@@ -6,8 +6,10 @@ import typer
 
 from flexcore.cli.calls import Talk, asks
 from flexcore.cli.failures import Fail
+from flexcore.domain import limits
 
 key = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
+token = typer.Typer(help="Tokens: sign one for a worker.", no_args_is_help=True)
 
 Account = Annotated[
     str,
@@ -90,3 +92,31 @@ async def revoke(
         raise Fail("name the key by its sid alone; its secret is not needed")
     response = await talk.call("admin", "RevokeKey", sid=sid, account_sid=account)
     talk.output.message(response.key)
+
+
+@token.command("worker")
+@asks
+async def token_worker(
+    talk: Talk,
+    sid: Annotated[str, typer.Argument(metavar="WK...", help="The worker.")],
+    *,
+    minutes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=limits.TOKEN_LIFETIME_MAX // limits.MINUTE,
+            envvar="FLEXCORE_MINUTES",
+            help="How long it is good.",
+        ),
+    ] = limits.TOKEN_LIFETIME_DEFAULT // limits.MINUTE,
+) -> None:
+    """Sign a token with the key: its holder is this worker for a while."""
+    from flexcore.client import worker_token
+
+    # Signing asks no server; that the worker is there is better known now.
+    await talk.call("workspace", "GetWorker", sid=sid)
+    try:
+        signed = worker_token(talk.client.credential.text, sid, minutes)
+    except ValueError as error:
+        raise Fail(f"a token is signed with a key: {error}") from error
+    talk.output.line(signed, {"worker_sid": sid, "token": signed})

@@ -3,7 +3,7 @@
 import typer
 
 from flexcore import __version__
-from flexcore.cli.account import key, status
+from flexcore.cli.account import key, status, token
 from flexcore.cli.agent import agent
 from flexcore.cli.check import check
 from flexcore.cli.dead_letter import dead_letter
@@ -47,6 +47,7 @@ for command in (serve, demo, check, status, stats, events, explain, phone, agent
     app.command()(command)
 for name, group in (
     ("key", key),
+    ("token", token),
     ("workspace", workspace),
     ("task", task),
     ("queue", queue),

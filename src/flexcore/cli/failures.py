@@ -16,6 +16,8 @@ USAGE = 2
 UNREACHABLE = 3
 INTERRUPTED = 130
 
+#: codes of a call that found nobody, unless the server gave it with a reason
+_UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 _PLACE = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
 
 
@@ -52,7 +54,6 @@ def refusal(error: Any, asked: Mapping[str, object]) -> Fail:
 
     An expression that does not parse is shown with a caret under the place.
     """
-    import grpc
     from google.rpc import error_details_pb2
     from grpc_status import rpc_status
 
@@ -65,7 +66,8 @@ def refusal(error: Any, asked: Mapping[str, object]) -> Fail:
         _ = detail.Unpack(info) or detail.Unpack(bad)
     if info.reason:
         facts |= {"reason": info.reason, "metadata": dict(info.metadata)}
-    unreachable = error.code() is grpc.StatusCode.UNAVAILABLE and not info.reason
+    # A call waits for a server that is not there; one that answers late says why.
+    unreachable = error.code().name in _UNREACHABLE and not info.reason
     if unreachable:
         text = f"the server cannot be reached: {text}"
     fail = Fail(text, UNREACHABLE if unreachable else REFUSED, **facts)

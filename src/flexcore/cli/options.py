@@ -79,7 +79,7 @@ ApiKey = Annotated[
         "--key",
         metavar="SID.SECRET",
         envvar="FLEXCORE_KEY",
-        help="An API key; else the one in the data folder.",
+        help="An API key or a worker's token; else the key in the data folder.",
     ),
 ]
 

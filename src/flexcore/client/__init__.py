@@ -25,6 +25,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from flexcore.client.agent_session import AgentSession, CommandRefused, WorkerEvent
+from flexcore.client.credential import Credential, Source, worker_token
 from flexcore.client.errors import error_reason
 from flexcore.client.statistics import Statistics, StatisticsView
 from flexcore.client.streams import (
@@ -69,6 +70,7 @@ __all__ = [
     "WorkerEvent",
     "connect",
     "error_reason",
+    "worker_token",
 ]
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7700"
@@ -77,7 +79,7 @@ CREDENTIALS_FILE: Final = "credentials.json"
 
 #: how long `connect` waits for the server
 CONNECT_SECONDS: Final = 10.0
-#: how long a unary call may take, retries included
+#: how long a unary call may take, with waiting for a server that restarts and repeats
 CALL_SECONDS: Final = 10.0
 #: a page of a list may hold a thousand rows of 64 KiB
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -87,9 +89,12 @@ _SERVICE_CONFIG: Final = json.dumps(
         "methodConfig": [
             {
                 "name": [{}],
+                # A server that restarts refuses connections for some seconds; the
+                # deadline of a call says how long it may take, not the first refusal.
+                "waitForReady": True,
                 "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.2s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
                     # Nothing else is safe or useful to send again as it is.
@@ -97,7 +102,9 @@ _SERVICE_CONFIG: Final = json.dumps(
                 },
             }
         ],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        # Bounds what all calls together send again while nothing is answered: calls that
+        # failed, less those that went well. Fewer would be used up by one restart.
+        "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1},
     }
 )
 _OPTIONS: Final = (
@@ -109,10 +116,9 @@ _OPTIONS: Final = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
+    # A call must outlive the longest pause between two attempts to connect.
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-
-_Metadata = tuple[tuple[str, str], ...]
 
 
 class CredentialsMissing(Exception):
@@ -120,14 +126,18 @@ class CredentialsMissing(Exception):
 
 
 def connect(
-    target: str | None = None, key: str | None = None, data: Path | str | None = None
+    target: str | None = None,
+    key: Source | None = None,
+    data: Path | str | None = None,
 ) -> "Connecting":
     """Connect to a server; await the result, or use it with `async with`.
 
     `target` is host:port, else FLEXCORE_ADDRESS, else what a server left in its data
-    folder, else 127.0.0.1:7700. `key` is `<key sid>.<secret>`, else FLEXCORE_KEY, else
-    what a server left in its data folder: `data`, else FLEXCORE_DATA, else
-    ./flexcore-data. Raises CredentialsMissing; ConnectionError when nobody answers.
+    folder, else 127.0.0.1:7700. `key` is `<key sid>.<secret>`, or a worker's token, or
+    what returns a fresh token when it is called, which is asked for the next one before the
+    last one expires; else FLEXCORE_KEY, else what a server left in its data folder: `data`,
+    else FLEXCORE_DATA, else ./flexcore-data. Raises CredentialsMissing; ConnectionError
+    when nobody answers.
     """
     folder = Path(data or os.environ.get("FLEXCORE_DATA") or DEFAULT_DATA)
     path = folder / CREDENTIALS_FILE
@@ -164,7 +174,7 @@ def _left(path: Path) -> Mapping[str, str]:
 class Connecting:
     """A client about to be: `await` it, or enter it."""
 
-    def __init__(self, target: str, key: str) -> None:
+    def __init__(self, target: str, key: Source) -> None:
         self._target = target
         self._key = key
         self._client: Client | None = None
@@ -188,33 +198,37 @@ class Connecting:
     async def _connect(self) -> "Client":
         client = Client(self._target, self._key)
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await client.grpc_channel.channel_ready()
-        except TimeoutError as error:
-            await client.close()
-            raise ConnectionError(f"no server answers at {self._target}") from error
+            await client.credential.begin()
+            await self._ready(client)
         except BaseException:
             await client.close()
             raise
         return client
+
+    async def _ready(self, client: "Client") -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await client.grpc_channel.channel_ready()
+        except TimeoutError as error:
+            raise ConnectionError(f"no server answers at {self._target}") from error
 
 
 class Service:
     """The RPCs of one service as methods of the same name.
 
     Each takes the fields of its request by name, or one request message, and
-    `deadline_seconds`, within which it has to be answered. A mutating request without a request_id is given one, so that the retries
-    of one call have one effect.
+    `deadline_seconds`, within which it has to be answered. A mutating request without a
+    request_id is given one, so that the retries of one call have one effect.
     """
 
     def __init__(
-        self, stub: Any, rpcs: ServiceDescriptor, metadata: _Metadata, ids: Ids
+        self, stub: Any, rpcs: ServiceDescriptor, credential: Credential, ids: Ids
     ) -> None:
         self._stub = stub
         self._requests = {
             rpc.name: GetMessageClass(rpc.input_type) for rpc in rpcs.methods
         }
-        self._metadata = metadata
+        self._credential = credential
         self._ids = ids
 
     def __getattr__(self, rpc: str) -> Callable[..., Any]:
@@ -223,7 +237,7 @@ class Service:
         unary = isinstance(multicallable, grpc.aio.UnaryUnaryMultiCallable)
         if isinstance(multicallable, grpc.aio.StreamStreamMultiCallable):
             # Requests are written to it.
-            return partial(multicallable, metadata=self._metadata)
+            return partial(multicallable, metadata=self._credential.metadata)
 
         def call(
             request: Message | None = None,
@@ -238,19 +252,21 @@ class Service:
             if getattr(message, "request_id", None) == "":
                 setattr(message, "request_id", self._ids.secret(16))  # noqa: B010
             return multicallable(
-                message, timeout=deadline_seconds, metadata=self._metadata
+                message,
+                timeout=deadline_seconds,
+                metadata=self._credential.metadata,
             )
 
         return call
 
 
 class Client:
-    """One channel to one server with one key; a stub per service."""
+    """One channel to one server with one credential; a stub per service."""
 
-    def __init__(self, target: str, key: str) -> None:
+    def __init__(self, target: str, key: Source) -> None:
         self.target = target
         self.grpc_channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        self._metadata: _Metadata = (("authorization", f"Bearer {key}"),)
+        self.credential = Credential(key)
         self._ids = Ids(SystemClock())
         self.routing = self._service(routing_service_pb2, routing_service_pb2_grpc)
         self.interaction = self._service(
@@ -310,6 +326,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the channel; calls still open are canceled."""
+        await self.credential.close()
         await self.grpc_channel.close()
 
     async def __aenter__(self) -> Self:
@@ -327,4 +344,4 @@ class Client:
         """Make a Service of the two modules generated for a service."""
         (rpcs,) = messages.DESCRIPTOR.services_by_name.values()
         stub = getattr(calls, f"{rpcs.name}Stub")(self.grpc_channel)
-        return Service(stub, rpcs, self._metadata, self._ids)
+        return Service(stub, rpcs, self.credential, self._ids)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from flexcore.client.credential import Credential
 from flexcore.client.errors import error_reason
 from flexcore.client.resuming import backoff, next_message, read_token, write_token
 from flexcore.v1 import routing_service_pb2 as pb
@@ -94,8 +95,9 @@ class AgentSession:
         self._commands: dict[str, tuple[pb.AgentCommand, asyncio.Future[Any]]] = {}
         self._call: Any = None
         self._writing = asyncio.Lock()
-        self._metadata: dict[str, Any] = {}
+        self._credential = client.credential
         self._task: asyncio.Task[None] | None = None
+        self._renewer: asyncio.Task[None] | None = None
 
     @property
     def worker_sids(self) -> Sequence[str]:
@@ -105,6 +107,8 @@ class AgentSession:
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(self._ended)
+        if self._credential.renewable:
+            self._renewer = asyncio.create_task(self._renew())
         return self
 
     async def __aexit__(
@@ -113,9 +117,10 @@ class AgentSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._renewer, self._task):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def subscribe(self, worker_sids: Iterable[str]) -> None:
         """Tell of these workers too; each begins with a snapshot."""
@@ -153,9 +158,9 @@ class AgentSession:
             del self._commands[command.command_id]
 
     async def refresh_token(self, token: str) -> None:
-        """Go on with another credential: `<key sid>.<secret>`."""
+        """Go on with another credential, a key or a token, instead of the client's."""
         await self.command("", refresh_token={"token": token})
-        self._metadata = {"metadata": (("authorization", f"Bearer {token}"),)}
+        self._credential = Credential(token)
 
     def __aiter__(self) -> AsyncIterator[WorkerEvent]:
         return self
@@ -195,15 +200,21 @@ class AgentSession:
 
     async def _run(self) -> None:
         failures = 0
+        renewed = False
         while True:
-            call = self._client.routing.AgentSession(**self._metadata)
+            credential = self._credential
+            used = credential.text
+            call = self._client.routing.AgentSession(metadata=credential.metadata)
             try:
                 await self._open(call)
                 while (response := await next_message(call)) is not None:
-                    failures = 0
+                    failures, renewed = 0, False
                     self._take(response)
             except grpc.aio.AioRpcError as error:
-                self._recover(error)
+                # A fresh token that is refused too will not be the last one.
+                renewed = not renewed and await credential.replaced(error, used)
+                if not renewed:
+                    self._recover(error)
             finally:
                 self._call = None
                 # An abandoned call is neither canceled nor collected by itself.
@@ -211,6 +222,15 @@ class AgentSession:
             self.resumed += 1
             await asyncio.sleep(backoff(failures, self._client.fraction()))
             failures += 1
+
+    async def _renew(self) -> None:
+        """Tell the session of each credential that the client comes by."""
+        told = self._credential.text
+        while self._credential is self._client.credential:
+            told = await self._credential.changed(told)
+            # If it is refused, the session ends with the one it has, and says so.
+            with suppress(CommandRefused):
+                await self.command("", refresh_token={"token": told})
 
     async def _open(self, call: Any) -> None:
         """Say again what a new session has to know."""

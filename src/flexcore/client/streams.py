@@ -85,18 +85,24 @@ class Resuming(ABC, Generic[R, T]):
 
     async def __aiter__(self) -> AsyncIterator[T]:
         failures = 0
+        renewed = False
         while True:
+            credential = self._client.credential
+            used = credential.text
             call = self._open()
             try:
                 while (response := await next_message(call)) is not None:
-                    failures = 0
+                    failures, renewed = 0, False
                     async for event in self._read(response):
                         yield event
                     self._handled(response)
                     if self._ended:
                         return
             except grpc.aio.AioRpcError as error:
-                self._recover(error)
+                # A fresh token that is refused too will not be the last one.
+                renewed = not renewed and await credential.replaced(error, used)
+                if not renewed:
+                    self._recover(error)
             finally:
                 # An abandoned call is neither canceled nor collected by itself.
                 call.cancel()

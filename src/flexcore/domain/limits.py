@@ -269,6 +269,16 @@ STATISTICS_AT_ONCE = 100
 #: change sets that one call of ListEvents looks at (overflow: the page ends)
 LIST_EVENTS_CHANGE_SETS = 5_000
 
+# Credentials (overflow: UNAUTHENTICATED)
+CREDENTIAL_CHARS = 1_024
+TOKEN_LIFETIME_DEFAULT = 15 * MINUTE
+TOKEN_LIFETIME_MAX = 24 * HOUR
+#: how far the clock of whoever signs tokens may be ahead of ours
+TOKEN_LEEWAY = 30 * SECOND
+#: tokens whose signature need not be verified again (overflow: that of the one verified
+#: longest ago has to be)
+TOKENS_CACHED = 10_000
+
 # Idempotency and deduplication
 REQUEST_RETENTION = 24 * HOUR
 INBOX_RETENTION = 8 * DAY

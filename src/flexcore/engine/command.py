@@ -10,11 +10,20 @@ from flexcore.store.interface import Place
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who asks: the account comes from the credential, never from the request."""
+    """Who asks: the account comes from the credential, never from the request.
+
+    With a `worker_sid` it acts for that worker and for no other (ownership.py).
+    """
 
     account_sid: str
     actor: str
     operator: bool = False
+    worker_sid: str = ""
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it is the worker itself, with a token of its own."""
+        return self.actor == self.worker_sid != ""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ from flexcore.engine.messaging import (
     receipts,
 )
 from flexcore.engine.messaging.senders import Senders
+from flexcore.engine.ownership import refuse_others
 from flexcore.engine.reporting.figures import Figures
 from flexcore.engine.routing import (
     callback_answers,
@@ -170,6 +171,7 @@ class Decider:
 
     def decide(self, principal: c.Principal, command: c.Command, now: int) -> Decided:
         """Decide one command; raises the domain errors, then nothing has changed."""
+        refuse_others(self.state, principal, command)
         request_id = getattr(command, "request_id", "")
         method = type(command).__name__
         if not request_id:

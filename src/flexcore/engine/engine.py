@@ -1,7 +1,6 @@
 """The engine: all accounts of this process behind one Port."""
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,7 +10,7 @@ from flexcore import __version__
 from flexcore.domain import limits
 from flexcore.domain.addresses import parse_address
 from flexcore.domain.clock import Alarm, Clock
-from flexcore.domain.errors import FlexcoreError, NotFound, Unauthenticated
+from flexcore.domain.errors import FlexcoreError, NotFound
 from flexcore.domain.ids import Ids
 from flexcore.domain.log import LogFilter
 from flexcore.domain.model import Account as AccountRow
@@ -27,9 +26,11 @@ from flexcore.domain.statistics import Query, Report, Standings
 from flexcore.engine import commands as c
 from flexcore.engine.account import Account, OnOutbox
 from flexcore.engine.committer import Committer
+from flexcore.engine.credentials import Credentials
 from flexcore.engine.decider import directory_handlers, handlers
 from flexcore.engine.directory import DIRECTORY_SID
 from flexcore.engine.names import names_of
+from flexcore.engine.ownership import own_rows
 from flexcore.engine.port import (
     CarrierAccount,
     DeadLetter,
@@ -89,6 +90,7 @@ class Engine:
         #: one at a time between a claim and its use, so that none is given back too early
         self._claiming = asyncio.Lock()
         self._explaining = Explaining(clock)
+        self._credentials = Credentials(self._accounts, vault, clock)
 
     # life
 
@@ -258,6 +260,7 @@ class Engine:
         if kind in _DIRECTORY_KINDS:
             where = {**where, "account_sid": sid}
             sid = DIRECTORY_SID
+        where = own_rows(self._account(sid).state, principal, kind, where)
         loop, now = asyncio.get_running_loop(), self._clock.now()
         search = Search(self._store, sid, kind, where, order_by)
         while not await loop.run_in_executor(self._readers, search.go_on, after, limit):
@@ -292,16 +295,9 @@ class Engine:
         account = self._account(principal.account_sid)
         return await self._statistics.events(account, log_filter, window, after, limit)
 
-    def authenticate(self, key_sid: str, secret: str) -> c.Principal:
-        """Return who a key belongs to; compares in constant time."""
-        key = self._directory.state.find(key_sid, Key)
-        known = self._vault.open(key.sealed_secret, key.sid) if key else ""
-        same = hmac.compare_digest(known.encode(), secret.encode())
-        if key is None or not same:
-            raise Unauthenticated("the key is unknown or its secret is wrong")
-        if key.revoke_time:
-            raise Unauthenticated(f"key {key.sid} was revoked; ask for another")
-        return c.Principal(key.account_sid, key.sid, key.operator)
+    def authenticate(self, credential: str) -> c.Principal:
+        """Return whom a credential stands for."""
+        return self._credentials.check(credential)
 
     def key_secret(self, key: Row) -> str:
         """Return the secret of a key."""

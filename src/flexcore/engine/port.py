@@ -302,8 +302,8 @@ class Port(Protocol):
         """Return rows of `kind`, committed before the call arrived.
 
         `where` names columns of the kind's table (see store/tables.py) and what else the
-        kind can be filtered by (see engine/setup/searches.py); `order_by` is an order of the
-        table, by creation if it is empty. A page that had to look at too many rows is
+        kind can be filtered by (see engine/setup/searches.py); a worker itself is shown what
+        is its own. `order_by` is an order of the table, by creation if it is empty. A page that had to look at too many rows is
         shorter than `limit` though more follow.
         """
         ...
@@ -340,8 +340,8 @@ class Port(Protocol):
         """
         ...
 
-    def authenticate(self, key_sid: str, secret: str) -> Principal:
-        """Return who a key belongs to; Unauthenticated if it is unknown or revoked."""
+    def authenticate(self, credential: str) -> Principal:
+        """Return whom `<key sid>.<secret>` or a token stands for now; Unauthenticated."""
         ...
 
     def key_secret(self, key: Row) -> str:

@@ -126,7 +126,7 @@ class AgentCommands:
             self.session = refreshed(self._port, self.session, request.token)
             return pb.RefreshTokenResponse()
         request.request_id = request.request_id or command.command_id
-        begin(self.session)
+        begin(self.session.acting_for(command.worker_sid))
         return await self._calls[name](request, None)
 
     def _refuse(self, command: pb.AgentCommand, error: FlexcoreError) -> None:

@@ -241,6 +241,8 @@ class AgentSession:
         wanted = [
             sid for sid in dict.fromkeys(asked.worker_sids) if sid not in self._workers
         ]
+        if self._principal.is_worker:
+            wanted = self._own(wanted)
         if asked.resume_token and self._resume(asked.resume_token, wanted):
             await self._say(pb.AgentSessionResponse())
             return
@@ -254,6 +256,14 @@ class AgentSession:
             await self._join(wanted[:room][first : first + limits.SESSION_SNAPSHOTS])
             while await self._write_next():
                 pass
+
+    def _own(self, wanted: Sequence[str]) -> list[str]:
+        """Pass over whom a worker's token is not for: a place needs no snapshot."""
+        mine = self._principal.worker_sid
+        for sid in wanted:
+            if sid != mine:
+                self._queue.append(_Left((), (sid,), NotFound("worker", sid)))
+        return [sid for sid in wanted if sid == mine]
 
     def _resume(self, token: str, wanted: Sequence[str]) -> bool:
         """Go on after a token; False when that is too far behind."""

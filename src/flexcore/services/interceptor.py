@@ -143,6 +143,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
             raise PermissionDenied(name, f"nobody may call {name}")
         if access is Access.OPERATOR and not session.principal.operator:
             raise PermissionDenied(name, f"{name} needs an operator key")
+        if access is not Access.WORKER and session.principal.is_worker:
+            raise PermissionDenied(name, f"a worker's token may not call {name}")
         begin(session)
 
     def _read(self, request: bytes, read: Read) -> Any:

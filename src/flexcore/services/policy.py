@@ -15,20 +15,26 @@ class Access(Enum):
     """What a call needs."""
 
     OPEN = "no credential"
+    #: what a worker reaches with it is its own: engine/ownership.py
+    WORKER = "a key, or a worker's token"
     KEY = "a key"
     OPERATOR = "an operator key"
 
 
-#: RPCs by what they need; every key may do everything within its own account
+#: RPCs by what they need; every key may do everything within its own account, a worker's
+#: token what stands under WORKER and nothing else
 _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
     "RoutingService": {
+        Access.WORKER: """
+            GetTask ClaimTask GetReservation ListReservations AcceptReservation
+            RejectReservation WrapReservation CompleteReservation StreamReservations
+            AgentSession
+        """,
         Access.KEY: """
-            CreateTask BatchCreateTasks GetTask ListTasks UpdateTask CancelTask
-            DeleteTask ClaimTask WrapTask CompleteTask WrapReservation
-            CompleteReservation GetReservation ListReservations AcceptReservation
-            RejectReservation StreamReservations AgentSession ExplainTask
-            GetWorkspaceStatistics GetTaskQueueStatistics GetWorkflowStatistics
-            GetWorkerStatistics WatchStatistics
+            CreateTask BatchCreateTasks ListTasks UpdateTask CancelTask DeleteTask
+            WrapTask CompleteTask ExplainTask GetWorkspaceStatistics
+            GetTaskQueueStatistics GetWorkflowStatistics GetWorkerStatistics
+            WatchStatistics
         """,
     },
     "InteractionService": {
@@ -45,16 +51,17 @@ _TABLE: Final[Mapping[str, Mapping[Access, str]]] = {
         """,
     },
     "WorkspaceService": {
+        Access.WORKER: "ListActivities GetWorker UpdateWorker",
         Access.KEY: """
             CreateWorkspace GetWorkspace ListWorkspaces UpdateWorkspace DeleteWorkspace
             GetCallbackSecret ImportWorkspace ExportWorkspace
-            CreateActivity GetActivity ListActivities UpdateActivity DeleteActivity
+            CreateActivity GetActivity UpdateActivity DeleteActivity
             CreateTaskChannel GetTaskChannel ListTaskChannels UpdateTaskChannel
             DeleteTaskChannel CreateTaskQueue GetTaskQueue ListTaskQueues
             UpdateTaskQueue DeleteTaskQueue CreateWorkflow GetWorkflow ListWorkflows
             UpdateWorkflow DeleteWorkflow GetWorkflowRevision ListWorkflowRevisions
-            CreateWorker BatchCreateWorkers GetWorker ListWorkers UpdateWorker
-            DeleteWorker GetWorkerChannel ListWorkerChannels UpdateWorkerChannel
+            CreateWorker BatchCreateWorkers ListWorkers DeleteWorker GetWorkerChannel
+            ListWorkerChannels UpdateWorkerChannel
         """,
     },
     "ChannelService": {
