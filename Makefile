@@ -97,8 +97,8 @@ clean:  ## remove what was built; keep .venv
 	@rm -f src/flexcore/*.so src/flexcore/v1/*_pb2*
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv too
-	@rm -rf $(VENV)
+distclean: clean  ## remove .venv and what npm installed too
+	@rm -rf $(VENV) examples/node/node_modules
 
 # The checks come before everything else: a build that fails after a minute of downloads
 # for want of a compiler is a minute lost.
