@@ -39,9 +39,12 @@ setup: $(VENV)/built.stamp  ## create .venv, install what is needed, build
 demo: setup  ## run a contact center with agents and customers in this terminal
 	@$(BIN)/flexcore demo
 
-# A file stays in one process, so that what its tests share is made once.
+# A file stays in one process, so that what its tests share is made once. Files go in their
+# own order, the long ones of tests/api to tests/simulation before the short ones of
+# tests/unit: by itself xdist would begin with those of many tests and end with the longest.
 test: setup  ## run the whole test suite, a process per core
-	@$(BIN)/python -m pytest --benchmark-disable -n auto --dist loadfile
+	@$(BIN)/python -m pytest --benchmark-disable -n auto --dist loadfile \
+	  --no-loadscope-reorder
 
 test-quick: setup  ## run the tests of the parts: half a minute at most
 	@$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract
@@ -97,8 +100,8 @@ clean:  ## remove what was built; keep .venv
 	@rm -f src/flexcore/*.so src/flexcore/v1/*_pb2*
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv too
-	@rm -rf $(VENV)
+distclean: clean  ## remove .venv and what npm installed too
+	@rm -rf $(VENV) examples/node/node_modules
 
 # The checks come before everything else: a build that fails after a minute of downloads
 # for want of a compiler is a minute lost.
