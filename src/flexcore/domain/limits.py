@@ -218,6 +218,8 @@ STREAM_BEHIND_EVENTS = 10_000
 #: (overflow: the stream ends with its token, RESOURCE_EXHAUSTED)
 STREAM_WRITE_TIMEOUT = 10 * SECOND
 HEARTBEAT_INTERVAL = 15 * SECOND
+#: heartbeats that fall due within this time of the first are written with it
+HEARTBEAT_GRAIN = 50 * MILLISECOND
 STREAMS_MAX = 10_000
 #: workers of an agent session (overflow: those beyond are not subscribed, and that is told)
 SESSION_WORKERS = 1_000

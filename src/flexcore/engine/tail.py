@@ -15,6 +15,7 @@ from flexcore.domain.errors import OutOfRange, Reason
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.cursor import Cursor
 from flexcore.engine.port import TailBatch
+from flexcore.engine.pulse import Pulse
 from flexcore.store.interface import Reader
 
 
@@ -62,8 +63,7 @@ class Tail:
     ) -> None:
         self._account_sid = account_sid
         self._store = store
-        self._clock = clock
-        self._alarm = alarm
+        self._pulse = Pulse(clock, alarm)
         #: everything after this sequence, up to the head, is in memory
         self._floor = head
         self.head = head
@@ -115,7 +115,7 @@ class Tail:
         """Return a cursor at a position, which must be closed; OutOfRange."""
         position = self.head if after is None else after
         self.check(position)
-        cursor = Cursor(self, self._clock, self._alarm, position, log_filter)
+        cursor = Cursor(self, self._pulse, position, log_filter)
         for subject in subjects:
             cursor.watch(subject)
         if self._closed:
