@@ -12,6 +12,7 @@ from benchmarks import (
     bench_memory,
     bench_router,
     bench_rpc,
+    bench_sessions,
     bench_share,
     bench_streams,
     harness,
@@ -33,6 +34,7 @@ BENCHMARKS = [
     bench_rpc.OFFER_LATENCY,
     bench_streams.STREAM_BYTES_PER_AGENT,
     bench_streams.STREAM_IDLE_CPU,
+    bench_sessions.SESSION_BYTES_PER_WORKER,
 ]
 
 
