@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 
 from benchmarks.bench_rpc import credential
-from flexcore.client import Client, connect
+from flexcore.client import Client
 from flexcore.v1 import routing_service_pb2 as pb
 from flexcore.v1 import worker_requests_pb2 as workers
 
@@ -110,15 +109,3 @@ async def followed(sessions: Iterable[Session], handle: Handle) -> AsyncIterator
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def staffed(
-    target: str, data: Path, sessions: int, size: int
-) -> AsyncIterator[tuple[Client, Any]]:
-    """Connect, make workers and put them into sessions of that size."""
-    async with connect(target, data=data) as client:
-        sids = await hire(client, sessions * size)
-        groups = [sids[first : first + size] for first in range(0, len(sids), size)]
-        async with opened(target, data, groups) as held:
-            yield client, held

@@ -48,7 +48,7 @@ class Cursor:
         self._tail = tail
         self._pulse = pulse
         self.position = position
-        self._filter = log_filter
+        self._filter = log_filter if log_filter != LogFilter() else None
         self._subjects: set[str] = set()
         self._waiter: asyncio.Future[bool] | None = None
         self._woken = False
