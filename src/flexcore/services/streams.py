@@ -135,8 +135,13 @@ class Stream(Writer):
     async def add(self, change_set: ChangeSet) -> None:
         """Take a change set; write what does not fit beside it."""
         pieces = self._show(change_set)
-        if self._pending and self._full(len(pieces), sum(map(len, pieces))):
+        size = sum(map(len, pieces))
+        if self._pending and self._full(len(pieces), size):
             await self.flush(change_set.first_sequence - 1)
+        if not self._full(len(pieces), size):
+            self._pending += pieces
+            self._pending_bytes += size
+            return
         for piece in pieces:
             if self._pending and self._full(1, len(piece)):
                 await self._flush(self.written, complete=False)
