@@ -27,7 +27,7 @@ export REQUIREMENTS
 TARGET := make $(or $(firstword $(MAKECMDGOALS)),help)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format bench bench-routing bench-streams crash power sim streams debug wheel clean distclean
+.PHONY: help setup demo test test-quick lint format bench bench-routing bench-streams crash power sim streams leaks debug wheel clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -68,8 +68,8 @@ bench: setup  ## run the benchmarks: data structures, then the whole process
 bench-routing: setup  ## compare the matcher with C++ and Python: under 5 minutes
 	@$(BIN)/python -m benchmarks routing
 
-bench-streams: setup  ## hold 10,000 agents' streams and see what they cost: two minutes
-	@$(BIN)/python -m benchmarks stream
+bench-streams: setup  ## hold 10,000 agents' streams and see what they cost: 6 minutes
+	@$(BIN)/python -m benchmarks stream session
 
 crash: setup  ## kill the server N times and check what it kept (N=100)
 	@$(BIN)/python -m tests.simulation.crash --runs $(N)
@@ -84,6 +84,9 @@ sim: setup  ## simulate an hour of work and check it (SEED=n SEEDS=1, or DAY=1)
 
 streams: setup  ## cut streams and check that they tell everything once (SEED=n)
 	@$(BIN)/python -m tests.simulation.streams $(if $(SEED),--seed $(SEED))
+
+leaks: setup  ## open and cancel 100,000 streams and see that nothing is left (SEED=n)
+	@$(BIN)/python -m tests.simulation.leaks $(if $(SEED),--seed $(SEED))
 
 debug: $(VENV)/installed.stamp  ## rebuild the matcher with bounds and overflow checks
 	@rm -f $(VENV)/built.stamp

@@ -7,11 +7,15 @@ import argparse
 import sys
 
 from benchmarks import (
+    bench_catchup,
     bench_explain,
     bench_expressions,
+    bench_live,
     bench_memory,
+    bench_offers,
     bench_router,
     bench_rpc,
+    bench_sessions,
     bench_share,
     bench_streams,
     harness,
@@ -33,6 +37,10 @@ BENCHMARKS = [
     bench_rpc.OFFER_LATENCY,
     bench_streams.STREAM_BYTES_PER_AGENT,
     bench_streams.STREAM_IDLE_CPU,
+    bench_sessions.SESSION_BYTES_PER_WORKER,
+    bench_catchup.STREAM_CATCHUP,
+    bench_live.STREAM_LIVE,
+    bench_offers.STREAM_OFFER_LATENCY,
 ]
 
 

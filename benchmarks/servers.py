@@ -4,12 +4,15 @@
     python -m benchmarks.servers recorded FOLDER
     python -m benchmarks.servers echo BYTES
     python -m benchmarks.servers streams BYTES
+    python -m benchmarks.servers messages BYTES
+    python -m benchmarks.servers synced FOLDER
 
 Each prints its port and serves until its standard input ends. The recorded one is ours,
 and leaves in FOLDER/calls.pickle what its engine asked of the matcher.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import pickle
@@ -32,7 +35,11 @@ from flexcore.server import GRPC_OPTIONS, Server
 
 ECHO_METHOD = "/yardstick.Echo/Call"
 STREAM_METHOD = "/yardstick.Streams/Open"
+MESSAGES_METHOD = "/yardstick.Messages/Read"
+SYNCED_METHOD = "/yardstick.Synced/Exchange"
 CALLS_FILE = "calls.pickle"
+SYNCED_BYTES = 4096
+SYNCED_PAGES = 1_000
 
 #: name of a method of the Router, arguments by place and by name
 RouterCall: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -92,6 +99,35 @@ async def _streams(size: int) -> None:
         await asyncio.Event().wait()
 
     await _bare(STREAM_METHOD, grpc.unary_stream_rpc_method_handler(call))
+
+
+async def _messages(size: int) -> None:
+    """Write one prebuilt message as often as is asked for."""
+    message = os.urandom(size)
+
+    async def call(request: bytes, context: Any) -> None:
+        for _ in range(int(request)):
+            await context.write(message)
+
+    await _bare(MESSAGES_METHOD, grpc.unary_stream_rpc_method_handler(call))
+
+
+async def _synced(folder: Path) -> None:
+    """Say every message of a stream back once a page is on the disk."""
+    file = os.open(folder / "pages", os.O_WRONLY | os.O_CREAT)
+    page, numbers = os.urandom(SYNCED_BYTES), itertools.count()
+
+    def write() -> None:
+        # Round and round, as the log that SQLite writes ahead.
+        os.pwrite(file, page, next(numbers) % SYNCED_PAGES * SYNCED_BYTES)
+        os.fdatasync(file)
+
+    async def call(requests: Any, context: Any) -> None:
+        async for request in requests:
+            await asyncio.to_thread(write)
+            await context.write(request)
+
+    await _bare(SYNCED_METHOD, grpc.stream_stream_rpc_method_handler(call))
 
 
 async def _bare(method: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
@@ -155,11 +191,12 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     name, argument = sys.argv[1:]
-    if bare := {"echo": _echo, "streams": _streams}.get(name):
+    sized = {"echo": _echo, "streams": _streams, "messages": _messages}
+    if bare := sized.get(name):
         uvloop.run(bare(int(argument)))
     else:
-        serve = {"flexcore": _flexcore, "recorded": _recorded}[name]
-        uvloop.run(serve(Path(argument)))
+        kept = {"flexcore": _flexcore, "recorded": _recorded, "synced": _synced}
+        uvloop.run(kept[name](Path(argument)))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,22 @@ MEANINGS = {
         "a bare stream",
     ),
     "stream_idle_cpu": ("CPU of 10,000 idle agents with their heartbeats", ""),
+    "session_bytes_per_worker": (
+        "server's memory for a worker of an idle agent session of 100",
+        "",
+    ),
+    "stream_catchup": (
+        "20 streams that resume 50,000 stored events each",
+        "bare streams, a message for each event",
+    ),
+    "stream_live": (
+        "create to offer, 1,000 workers on 10 sessions, half of the maximum",
+        "",
+    ),
+    "stream_offer_latency": (
+        "create to offer, 200 a second in an open loop, idle workers",
+        "a bare stream that waits for the disk",
+    ),
     "explain_writer_delay": (
         "longest that Explain holds the writer up",
         "turns that only compute",

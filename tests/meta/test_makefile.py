@@ -69,5 +69,7 @@ def test_help_lists_every_target(checkout: Path) -> None:
         "crash",
         "power",
         "sim",
+        "streams",
+        "leaks",
     ):
         assert f"  make {target} " in listed

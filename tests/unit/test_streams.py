@@ -11,14 +11,14 @@ import pytest
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import Reason, ResourceExhausted
-from flexcore.domain.log import LogFilter
+from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Workspace
 from flexcore.engine import commands as c
 from flexcore.services.convert_event import change_set_parts, change_set_to_proto
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import Session, begin
 from flexcore.services.statistics_streams import StatisticsStreams
-from flexcore.services.streams import Stream
+from flexcore.services.streams import Stream, encoded
 from flexcore.v1 import event_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2
 from tests.engines import Running
@@ -38,9 +38,9 @@ class Wire:
         self.enough = asyncio.Event()
         self._most = most
 
-    async def write(self, response: pb.WatchEventsResponse) -> None:
+    async def write(self, message: bytes) -> None:
         # Like the library, it keeps a message until it is sent.
-        self.taken.append(response.SerializeToString())
+        self.taken.append(message)
         if sum(map(len, self.taken)) > LOG_BYTES * 0.9:
             self.enough.set()
         if len(self.taken) > self._most:
@@ -70,15 +70,15 @@ def watch(running: Running, wire: Wire) -> "asyncio.Task[None]":
     """Stream the whole log of an account to a wire."""
     port, principal = running.engine, running.principal
     tokens = ResumeTokens(port, principal, stream_hash("WatchEvents", LogFilter()))
-    stream: Stream[Any, Any] = Stream(
-        wire,  # type: ignore[arg-type]  # of a context it needs `write`
-        tokens,
-        0,
-        lambda each: change_set_parts(
-            change_set_to_proto(each), limits.STREAM_MESSAGE_BYTES
-        ),
-        lambda events: pb.WatchEventsResponse(change_sets=events),
-    )
+
+    def show(change_set: ChangeSet) -> list[bytes]:
+        whole = change_set_to_proto(change_set)
+        parts = change_set_parts(whole, limits.STREAM_MESSAGE_BYTES)
+        return encoded(pb.WatchEventsResponse, "change_sets", parts)
+
+    # of a context it needs `write`
+    context: Any = wire
+    stream = Stream(context, tokens, 0, show, pb.WatchEventsResponse)
     tail = port.tail(principal, 0)
     return asyncio.create_task(stream.follow(port, Keyless(principal, ""), tail))
 

@@ -209,6 +209,9 @@ STATEMENTS = 256
 # The log and its readers
 TAIL_BYTES = 32 * 1024 * 1024
 LOG_READ_BYTES = 256 * 1024
+#: pages of the stored log that streams which catch up share, and events of each
+LOG_PAGES = 16
+LOG_PAGE_EVENTS = 500
 LOG_RETENTION = 7 * DAY
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
@@ -220,11 +223,15 @@ UPKEEP_COMMANDS = 250
 #: larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
 STREAM_MESSAGE_BYTES = 256 * 1024
+#: what streams of events showed lately and share (overflow: it is converted again)
+SHOWN_BYTES = 8 * 1024 * 1024
 #: an agent's stream that resumes from further behind (overflow: it begins with a snapshot)
 STREAM_BEHIND_EVENTS = 10_000
 #: (overflow: the stream ends with its token, RESOURCE_EXHAUSTED)
 STREAM_WRITE_TIMEOUT = 10 * SECOND
 HEARTBEAT_INTERVAL = 15 * SECOND
+#: heartbeats that fall due within this time of the first are written with it
+HEARTBEAT_GRAIN = 50 * MILLISECOND
 STREAMS_MAX = 10_000
 #: workers of an agent session (overflow: those beyond are not subscribed, and that is told)
 SESSION_WORKERS = 1_000

@@ -3,10 +3,9 @@
 import asyncio
 from typing import Protocol
 
-from flexcore.domain import limits
-from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.port import TailBatch
+from flexcore.engine.pulse import Pulse
 
 
 class Source(Protocol):
@@ -42,21 +41,21 @@ class Cursor:
     def __init__(
         self,
         tail: Source,
-        clock: Clock,
-        alarm: Alarm,
+        pulse: Pulse,
         position: int,
         log_filter: LogFilter | None,
     ) -> None:
         self._tail = tail
-        self._clock = clock
-        self._alarm = alarm
+        self._pulse = pulse
         self.position = position
-        self._filter = log_filter
+        self._filter = log_filter if log_filter != LogFilter() else None
         self._subjects: set[str] = set()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._woken = False
         self._ended = False
-        self._due = clock.now() + limits.HEARTBEAT_INTERVAL
+        #: whether a heartbeat is due
+        self._due = False
+        pulse.put_off(self)
         #: whoever looks for something is told once that there is nothing more of it
         self._tells = log_filter is not None
 
@@ -82,7 +81,7 @@ class Cursor:
             if self.behind:
                 # Much of the log is not wanted: others have their turn meanwhile.
                 await asyncio.sleep(0)
-                beat = self._clock.now() >= self._due
+                beat = self._due
             elif self._tells:
                 beat = True
             elif self._ended:
@@ -120,35 +119,34 @@ class Cursor:
 
     def beaten(self) -> None:
         """Let the next heartbeat be due an interval from now."""
-        self._due = self._clock.now() + limits.HEARTBEAT_INTERVAL
+        self._due = False
+        self._pulse.put_off(self)
 
     async def wait(self) -> bool:
         """Wait until somebody calls `wake`; False when a heartbeat is due first."""
-        if self._clock.now() >= self._due:
+        if self._due:
             return False
         if self._woken:
             self._woken = False
             return True
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-
-        def beat() -> None:
-            if not waiter.done():
-                waiter.cancel()
-
-        handle = self._alarm.call_at(self._due, beat)
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait((waiter,))
+            return await self._waiter
         finally:
-            handle.cancel()
             self._waiter = None
-        self._woken = False
-        return not waiter.cancelled()
+            self._woken = False
+
+    def beat(self) -> None:
+        """Tell whoever waits that a heartbeat is due."""
+        self._due = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(False)
 
     def wake(self) -> None:
         """Tell whoever waits that there is news."""
         self._woken = True
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(True)
 
     def end(self) -> None:
         """Ask the stream to end."""
@@ -160,6 +158,7 @@ class Cursor:
         for subject in self._subjects:
             self._tail.detach(self, subject)
         self._subjects.clear()
+        self._pulse.forget(self)
         self._tail.forget(self)
 
     def _wants(self, change_set: ChangeSet) -> bool:

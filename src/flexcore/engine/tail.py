@@ -14,7 +14,9 @@ from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import OutOfRange, Reason
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.cursor import Cursor
+from flexcore.engine.pages import Pages
 from flexcore.engine.port import TailBatch
+from flexcore.engine.pulse import Pulse
 from flexcore.store.interface import Reader
 
 
@@ -62,8 +64,8 @@ class Tail:
     ) -> None:
         self._account_sid = account_sid
         self._store = store
-        self._clock = clock
-        self._alarm = alarm
+        self._pages = Pages(account_sid, store)
+        self._pulse = Pulse(clock, alarm)
         #: everything after this sequence, up to the head, is in memory
         self._floor = head
         self.head = head
@@ -115,7 +117,7 @@ class Tail:
         """Return a cursor at a position, which must be closed; OutOfRange."""
         position = self.head if after is None else after
         self.check(position)
-        cursor = Cursor(self, self._clock, self._alarm, position, log_filter)
+        cursor = Cursor(self, self._pulse, position, log_filter)
         for subject in subjects:
             cursor.watch(subject)
         if self._closed:
@@ -145,11 +147,7 @@ class Tail:
             if len(found) < limits.STREAM_MESSAGE_EVENTS:
                 return found, max(position, self.head)
         else:
-            found = list(
-                self._store.read_log(
-                    self._account_sid, position, subject, limits.LOG_READ_BYTES
-                )
-            )
+            found = self._stored(position, subject)
             if not found:
                 return [], self._floor
         return found, found[-1].last_sequence
@@ -184,6 +182,12 @@ class Tail:
                 reason=Reason.TOKEN_AHEAD,
                 metadata={"head": str(head)},
             )
+
+    def _stored(self, position: int, subject: str) -> list[ChangeSet]:
+        if not subject:
+            return self._pages.after(position)
+        most = limits.LOG_READ_BYTES
+        return list(self._store.read_log(self._account_sid, position, subject, most))
 
     def _drop_first(self) -> None:
         change_set, size = self._sizes.popleft()

@@ -91,10 +91,11 @@ class AgentSession:
         try:
             await self._write(reader)
         finally:
+            # Before anything is waited for: whoever is canceled twice does not come so far.
+            self._cursor.close()
             reader.cancel()
             await self._commands.close()
             await asyncio.gather(reader, return_exceptions=True)
-            self._cursor.close()
 
     # what the backend says
 

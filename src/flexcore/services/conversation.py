@@ -18,7 +18,7 @@ from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
 from flexcore.services.paging import list_page
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Stream
+from flexcore.services.streams import Stream, encoded
 from flexcore.v1 import conversation_service_pb2 as pb
 from flexcore.v1 import conversation_service_pb2_grpc
 
@@ -154,17 +154,13 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
         if request.resume_token:
             start = tokens.read(request.resume_token)
 
-        def show(change_set: ChangeSet) -> Sequence[pb.ConversationEvent]:
-            return conversation_events(change_set, sid)
+        def show(change_set: ChangeSet) -> Sequence[bytes]:
+            events = conversation_events(change_set, sid)
+            return encoded(pb.WatchConversationResponse, "events", events)
 
-        def respond(
-            events: Sequence[pb.ConversationEvent],
-        ) -> pb.WatchConversationResponse:
-            return pb.WatchConversationResponse(events=events)
-
-        stream = Stream(context, tokens, start, show, respond)
+        stream = Stream(context, tokens, start, show, pb.WatchConversationResponse)
         if not request.resume_token:
-            first = respond(())
+            first = pb.WatchConversationResponse()
             rows_to_proto(first.snapshot, snapshot.rows)
             await stream.write(first, start)
         tail = self._port.tail(principal, start, sid)

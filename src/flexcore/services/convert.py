@@ -1,5 +1,6 @@
 """What every conversion needs: times, durations, enums. `0`, `""` and unset mean none."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound=int)
 
 
+@functools.lru_cache(1024)  # most of what a change set shows happened at one time
 def time_to_proto(microseconds: int) -> Timestamp | None:
     """Return a time, or None for 0."""
     if not microseconds:

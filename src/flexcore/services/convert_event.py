@@ -1,7 +1,7 @@
 """Change sets as protos: whole, or what one worker or one conversation sees of them."""
 
 import itertools
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from flexcore.domain.log import Cause, ChangeSet, Event, LogFilter
 from flexcore.domain.model import (
@@ -29,13 +29,16 @@ def change_set_to_proto(
     change_set: ChangeSet, log_filter: LogFilter = _ALL
 ) -> event_pb2.ChangeSet | None:
     """Convert the part of a change set that a filter shows; None if that is nothing."""
+    if log_filter == _ALL:
+        every = itertools.repeat(True, len(change_set.events))
+        return _shown(change_set, every, everything=True)
     rows = change_set.rows()
     shown = [log_filter.shows(event, rows) for event in change_set.events]
-    return _shown(change_set, shown, everything=log_filter == _ALL)
+    return _shown(change_set, shown, everything=False)
 
 
 def _shown(
-    change_set: ChangeSet, choice: Sequence[bool], *, everything: bool
+    change_set: ChangeSet, choice: Iterable[bool], *, everything: bool
 ) -> event_pb2.ChangeSet | None:
     """Convert the events chosen, with their resources or with all there are."""
     numbered = enumerate(change_set.events, change_set.first_sequence)

@@ -14,9 +14,10 @@ from flexcore.services.convert_event import change_set_parts, change_set_to_prot
 from flexcore.services.events import filter_of, list_events
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Stream, close_tail
-from flexcore.v1 import event_pb2, event_service_pb2_grpc
+from flexcore.services.shown import Shown
+from flexcore.services.streams import Stream, close_tail, encoded
 from flexcore.v1 import event_service_pb2 as pb
+from flexcore.v1 import event_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,6 +27,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._shown = Shown()
 
     async def WatchEvents(  # type: ignore[override]  # it writes itself
         self, request: pb.WatchEventsRequest, context: Context
@@ -35,17 +37,14 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         tokens = ResumeTokens(self._port, principal, stream_of)
         start = await self._start(request, tokens)
 
-        def show(change_set: ChangeSet) -> Sequence[event_pb2.ChangeSet]:
+        def show(change_set: ChangeSet) -> Sequence[bytes]:
             found = change_set_to_proto(change_set, log_filter)
             most = limits.STREAM_MESSAGE_BYTES
-            return change_set_parts(found, most) if found else ()
+            parts = change_set_parts(found, most) if found else ()
+            return encoded(pb.WatchEventsResponse, "change_sets", parts)
 
-        def respond(
-            change_sets: Sequence[event_pb2.ChangeSet],
-        ) -> pb.WatchEventsResponse:
-            return pb.WatchEventsResponse(change_sets=change_sets)
-
-        stream = Stream(context, tokens, start or 0, show, respond)
+        shared = self._shown.shared(stream_of, show)
+        stream = Stream(context, tokens, start or 0, shared, pb.WatchEventsResponse)
         if start is None:
             tail = self._oldest(log_filter)
         else:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from flexcore.domain import limits
 from flexcore.domain.errors import (
@@ -83,12 +83,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
             )
         elif handler.response_streaming:
             make, behavior = grpc.unary_stream_rpc_method_handler, handler.unary_stream
+        serialize = handler.response_serializer
         if handler.response_streaming:
+            serialize = _serialized
             write = _writing(behavior)
             serve = self._stream(method, access, write, read, streamed=streamed)
         else:
             serve = self._unary(method, access, behavior, read)
-        return make(serve, None, handler.response_serializer)
+        return make(serve, None, serialize)
 
     def _unary(
         self, method: str, access: Access | None, behavior: Behavior, read: Read
@@ -188,6 +190,11 @@ def _decoded(request: bytes, read: Read) -> Any:
         return read(request)
     except DecodeError as error:
         raise InvalidArgument("request", "not a message of this method") from error
+
+
+def _serialized(response: Message | bytes) -> bytes:
+    """Return the bytes of a response; streams write what is encoded already."""
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 async def _each(requests: AsyncIterator[bytes], read: Read) -> AsyncIterator[Any]:

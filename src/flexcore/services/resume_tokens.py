@@ -75,11 +75,20 @@ class ResumeTokens:
         self._epoch = port.log_end(principal).epoch
         #: may change while the stream lives, if its filter does
         self.stream = stream
+        #: what was written last; the heartbeats of a quiet account say it again and again
+        self._place: tuple[int, bytes] | None = None
+        self._token = ""
 
     def write(self, sequence: int) -> str:
         """Return the token of a place: opaque, URL-safe."""
+        if self._place != (sequence, self.stream):
+            self._place = (sequence, self.stream)
+            self._token = self._signed(*self._place)
+        return self._token
+
+    def _signed(self, sequence: int, stream: bytes) -> str:
         account_sid = self._principal.account_sid
-        place = _encode(_Place(account_sid, self._epoch, sequence, self.stream))
+        place = _encode(_Place(account_sid, self._epoch, sequence, stream))
         return to_text(_encode(_Signed(msgspec.Raw(place), self._port.sign(place))))
 
     def read(self, token: str) -> int:

@@ -26,7 +26,7 @@ from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.rules import Rules
 from flexcore.services.session import caller, session
 from flexcore.services.statistics_streams import StatisticsStreams
-from flexcore.services.streams import Stream
+from flexcore.services.streams import Stream, encoded
 from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import routing_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2_grpc
@@ -252,17 +252,13 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             self._port.check_place(principal, at)
             start = at if resumes else start
 
-        def show(change_set: ChangeSet) -> Sequence[pb.ReservationEvent]:
-            return worker_events(change_set, (worker_sid,))
+        def show(change_set: ChangeSet) -> Sequence[bytes]:
+            events = worker_events(change_set, (worker_sid,))
+            return encoded(pb.StreamReservationsResponse, "events", events)
 
-        def respond(
-            events: Sequence[pb.ReservationEvent],
-        ) -> pb.StreamReservationsResponse:
-            return pb.StreamReservationsResponse(events=events)
-
-        stream = Stream(context, tokens, start, show, respond)
+        stream = Stream(context, tokens, start, show, pb.StreamReservationsResponse)
         if not resumes:
-            first = respond(())
+            first = pb.StreamReservationsResponse()
             first.snapshot.MergeFrom(snapshot_to_proto(snapshot))
             await stream.write(first, start)
         tail = self._port.tail(principal, start, worker_sid)

@@ -26,9 +26,7 @@ class StatisticsStreams:
         self._port = port
         #: so that those who watch the same do not convert the same
         self._making = asyncio.Lock()
-        self._shown: WeakKeyDictionary[Standings, pb.WatchStatisticsResponse] = (
-            WeakKeyDictionary()
-        )
+        self._shown: WeakKeyDictionary[Standings, bytes] = WeakKeyDictionary()
 
     async def watch(
         self,
@@ -47,15 +45,13 @@ class StatisticsStreams:
             await close_tail(given)
         await write_in_time(context, pb.WatchStatisticsResponse(go_away=True))
 
-    async def _response(
-        self, workspace_sid: str, standings: Standings
-    ) -> pb.WatchStatisticsResponse:
-        """Return a message, made once; others run between its queues."""
+    async def _response(self, workspace_sid: str, standings: Standings) -> bytes:
+        """Return a message encoded, made once; others run between its queues."""
         async with self._making:
             found = self._shown.get(standings)
             if found is None:
-                found = await _message(workspace_sid, standings)
-                self._shown[standings] = found
+                message = await _message(workspace_sid, standings)
+                found = self._shown[standings] = message.SerializeToString()
         return found
 
 

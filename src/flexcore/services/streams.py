@@ -6,8 +6,8 @@ that is complete. One that is large is cut into messages; only the last of them 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
@@ -18,9 +18,18 @@ from flexcore.domain.log import ChangeSet
 from flexcore.engine.port import Port, TailBatch
 from flexcore.services.resume_tokens import ResumeTokens
 from flexcore.services.session import Session
+from flexcore.services.shown import Show
 
-E = TypeVar("E", bound=Message)
-R = TypeVar("R", bound=Message)
+
+def encoded(
+    response: type[Message], field: str, items: Iterable[Message]
+) -> list[bytes]:
+    """Return the items of a repeated field, each as it stands in the bytes of a response.
+
+    The bytes of several messages one after the other are those of one with the fields of
+    all: so what many streams show is encoded once.
+    """
+    return [response(**{field: (item,)}).SerializeToString() for item in items]
 
 
 async def close_tail(tail: AsyncIterator[object]) -> None:
@@ -30,18 +39,20 @@ async def close_tail(tail: AsyncIterator[object]) -> None:
         await close()
 
 
-async def write_in_time(context: grpc.aio.ServicerContext[Any, R], response: R) -> None:
-    """Write a message; ResourceExhausted when nobody reads."""
+async def write_in_time(
+    context: grpc.aio.ServicerContext[Any, Any], message: Message | bytes
+) -> None:
+    """Write a message, encoded or not; ResourceExhausted when nobody reads."""
     try:
         async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT / limits.SECOND):
-            await context.write(response)
+            await context.write(message)
     except TimeoutError as error:
         seconds = limits.STREAM_WRITE_TIMEOUT // limits.SECOND
         text = f"nothing was read for {seconds} seconds"
         raise ResourceExhausted(text, reason=Reason.READER_BEHIND) from error
 
 
-class Writer(Generic[R]):
+class Writer:
     """Writes responses with their tokens, and ends the stream when nobody reads.
 
     Every response has the fields resume_token and complete.
@@ -49,7 +60,7 @@ class Writer(Generic[R]):
 
     def __init__(
         self,
-        context: grpc.aio.ServicerContext[Any, R],
+        context: grpc.aio.ServicerContext[Any, Any],
         tokens: ResumeTokens,
         start: int,
     ) -> None:
@@ -59,13 +70,28 @@ class Writer(Generic[R]):
         self.written = start
         self._token = tokens.write(start)
 
-    async def write(self, response: R, sequence: int, *, complete: bool = True) -> None:
-        """Write a message with its token; ResourceExhausted when nobody reads."""
+    async def write(
+        self,
+        response: Message,
+        sequence: int,
+        *,
+        complete: bool = True,
+        pieces: list[bytes] | None = None,
+    ) -> None:
+        """Write a message with its token; ResourceExhausted when nobody reads.
+
+        `pieces` are fields of it that are encoded already; the list is emptied, since a
+        stalled stream is to hold the message alone, not what it was made of.
+        """
         token = self._tokens.write(sequence)
         response.resume_token = token  # type: ignore[attr-defined]
         response.complete = complete  # type: ignore[attr-defined]
+        message = response.SerializeToString()
+        if pieces:
+            message = b"".join((*pieces, message))
+            pieces.clear()
         try:
-            await write_in_time(self._context, response)
+            await write_in_time(self._context, message)
         except ResourceExhausted as error:
             raise self.behind(error.text) from error
         self.written, self._token = sequence, token
@@ -82,25 +108,25 @@ class Writer(Generic[R]):
         )
 
 
-class Stream(Writer[R], Generic[E, R]):
+class Stream(Writer):
     """One open stream, from its position to its end.
 
-    `show` converts what the caller sees of a change set, in pieces that fit into a
-    message; `respond` makes a message of pieces, which has a field go_away.
+    `show` encodes what the caller sees of a change set, in pieces that fit into a message;
+    `response` is the class of the messages, which has a field go_away.
     """
 
     def __init__(
         self,
-        context: grpc.aio.ServicerContext[Any, R],
+        context: grpc.aio.ServicerContext[Any, Any],
         tokens: ResumeTokens,
         start: int,
-        show: Callable[[ChangeSet], Sequence[E]],
-        respond: Callable[[Sequence[E]], R],
+        show: Show,
+        response: type[Message],
     ) -> None:
         super().__init__(context, tokens, start)
         self._show = show
-        self._respond = respond
-        self._pending: list[E] = []
+        self._response = response
+        self._pending: list[bytes] = []
         self._pending_bytes = 0
 
     async def follow(
@@ -120,14 +146,18 @@ class Stream(Writer[R], Generic[E, R]):
     async def add(self, change_set: ChangeSet) -> None:
         """Take a change set; write what does not fit beside it."""
         pieces = self._show(change_set)
-        sizes = [piece.ByteSize() for piece in pieces]
-        if self._pending and self._full(len(pieces), sum(sizes)):
+        size = sum(map(len, pieces))
+        if self._pending and self._full(len(pieces), size):
             await self.flush(change_set.first_sequence - 1)
-        for piece, size in zip(pieces, sizes, strict=True):
-            if self._pending and self._full(1, size):
+        if not self._full(len(pieces), size):
+            self._pending += pieces
+            self._pending_bytes += size
+            return
+        for piece in pieces:
+            if self._pending and self._full(1, len(piece)):
                 await self._flush(self.written, complete=False)
             self._pending.append(piece)
-            self._pending_bytes += size
+            self._pending_bytes += len(piece)
 
     async def flush(self, sequence: int) -> None:
         """Write what was taken, or a heartbeat: everything up to `sequence`."""
@@ -135,7 +165,7 @@ class Stream(Writer[R], Generic[E, R]):
 
     async def go_away(self) -> None:
         """Write the last message: the server stops, the token is good elsewhere."""
-        last = self._respond(())
+        last = self._response()
         last.go_away = True  # type: ignore[attr-defined]
         await self.write(last, self.written)
 
@@ -146,8 +176,6 @@ class Stream(Writer[R], Generic[E, R]):
         )
 
     async def _flush(self, sequence: int, *, complete: bool) -> None:
-        response = self._respond(self._pending)
-        # A stalled stream holds the message alone, not what it was made of.
-        self._pending = []
         self._pending_bytes = 0
-        await self.write(response, sequence, complete=complete)
+        response, pieces = self._response(), self._pending
+        await self.write(response, sequence, complete=complete, pieces=pieces)

@@ -1,0 +1,77 @@
+"""Streams that catch up read the stored log together, in pages."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from flexcore.domain import limits
+from flexcore.domain.log import ChangeSet
+from flexcore.engine.pages import Pages
+from tests.factories import ACCOUNT, make_change_set, make_worker
+
+
+class Log:
+    """A stored log of change sets of one event each; counts what is read of it."""
+
+    def __init__(self, head: int) -> None:
+        self.reads: list[int] = []
+        self._head = head
+
+    def read_log(
+        self, _account_sid: str, after: int, _subject: str, _bytes_max: int
+    ) -> Sequence[ChangeSet]:
+        self.reads.append(after)
+        last = min(self._head, after + 70)
+        return [make_change_set(head, make_worker()) for head in range(after, last)]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOG_PAGE_EVENTS", 50)
+
+
+def read(pages: Pages, after: int) -> Iterator[list[int]]:
+    while found := pages.after(after):
+        yield [each.last_sequence for each in found]
+        after = found[-1].last_sequence
+
+
+def pages_of(log: Any) -> Pages:
+    return Pages(ACCOUNT, log)
+
+
+def test_everything_is_read_in_order_and_once() -> None:
+    numbers = [number for page in read(pages_of(Log(333)), 7) for number in page]
+
+    assert numbers == list(range(8, 334))
+
+
+def test_who_comes_second_reads_nothing_again() -> None:
+    log = Log(333)
+    pages = pages_of(log)
+    first = list(read(pages, 7))
+    before = len(log.reads)
+    again = list(read(pages, 7))
+
+    assert again == first
+    assert log.reads[before:] == [333]
+
+
+def test_those_from_different_places_meet_at_the_next_page() -> None:
+    log = Log(333)
+    pages = pages_of(log)
+    list(read(pages, 7))
+    before = len(log.reads)
+    other = list(read(pages, 20))
+
+    assert [number for page in other for number in page] == list(range(21, 334))
+    assert log.reads[before:] == [20, 333]
+
+
+def test_few_pages_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOG_PAGES", 3)
+    pages = pages_of(Log(1_000))
+    list(read(pages, 0))
+
+    assert len(pages._pages) <= 3
