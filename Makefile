@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # Set-up runs once and again when one of these changes. The build stamp follows what is
-# generated or compiled, the other two what has to be installed.
+# generated or compiled, the others what has to be installed.
 SOURCES := setup.py $(wildcard protos/flexcore/v1/*.proto src/flexcore/_routing*.p*)
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -24,7 +24,7 @@ print(*lists[sys.argv[1]], sep="\n")
 endef
 export REQUIREMENTS
 
-TARGET := make $(or $(firstword $(MAKECMDGOALS)),help)
+TARGET ?= make $(or $(firstword $(MAKECMDGOALS)),help)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format bench bench-routing bench-streams crash power sim streams leaks debug wheel clean distclean
@@ -34,7 +34,10 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) \
 	  | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-setup: $(VENV)/built.stamp  ## create .venv, install what is needed, build
+# The compiler works while the dependencies are downloaded.
+setup:  ## create .venv, install what is needed, build
+	@$(MAKE) --no-print-directory -j2 TARGET="$(TARGET)" \
+	  $(VENV)/installed.stamp $(VENV)/built.stamp
 
 demo: setup  ## run a contact center with agents and customers in this terminal
 	@$(BIN)/flexcore demo
@@ -131,17 +134,20 @@ $(VENV)/created.stamp:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/installed.stamp: $(VENV)/created.stamp pyproject.toml
+$(VENV)/tools.stamp: $(VENV)/created.stamp pyproject.toml
 	@echo "[2/4] installing the build tools"
 	@$(PYTHON) -c "$$REQUIREMENTS" build >$(VENV)/build.txt
 	@$(PIP) install -r $(VENV)/build.txt
+	@touch $@
+
+$(VENV)/installed.stamp: $(VENV)/tools.stamp
 	@echo "[3/4] installing the dependencies (a minute or two when nothing is cached)"
 	@$(PYTHON) -c "$$REQUIREMENTS" run >$(VENV)/run.txt
 	@$(PIP) install -r $(VENV)/run.txt
 	@touch $@
 
 # Without build isolation: the tools of step 2 are downloaded once, not twice.
-$(VENV)/built.stamp: $(VENV)/installed.stamp $(SOURCES)
+$(VENV)/built.stamp: $(VENV)/tools.stamp $(SOURCES)
 	@echo "[4/4] generating flexcore.v1, compiling the matcher, installing flexcore"
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
