@@ -22,6 +22,7 @@ LIMITS = {
     "SENT_ON_MAX": 50,
     "STEPS_AT_ONCE": 100,
     "REFUSALS_MAX": 100,
+    "VANISHED_AT_ONCE": 50,
 }
 
 #: every policy by what it is called: strict, compat, and whether a queue may set it
@@ -41,6 +42,8 @@ POLICIES: dict[str, tuple[Any, Any, bool]] = {
     "auto_complete": (True, False, True),
     "assigned_limit_seconds": (0, 86_400, False),
     "priority_boost_seconds": (0, 0, False),
+    "vanished_worker": ("requeue", "none", False),
+    "grace_seconds": (60, 60, False),
     "retention_seconds": (0, 300, False),
 }
 #: the words a policy may be; the others are numbers from the first to the second
@@ -58,6 +61,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
         "round_robin",
     ),
     "direct_ignore_capacity": (True, False),
+    "vanished_worker": ("none", "keep", "requeue"),
     "auto_complete": (True, False),
 }
 NUMBERS = {
@@ -67,6 +71,7 @@ NUMBERS = {
     "wrap_limit_seconds": (0, 86_400),
     "assigned_limit_seconds": (0, 1_209_600),
     "priority_boost_seconds": (0, 86_400),
+    "grace_seconds": (0, 3_600),
     "retention_seconds": (0, 3_600),
 }
 
@@ -90,6 +95,7 @@ class ModelWorker:
     name: str
     attributes: str
     activity: str
+    sequence: int
     #: since when it has been available, 0 while it is not
     available_since: int = 0
     capacity: dict[str, int] = field(default_factory=dict)
@@ -100,7 +106,17 @@ class ModelWorker:
     missed: int = 0
     #: where it comes back to with the next sign of life
     away_from: str = ""
+    #: what it does once nothing is left to do
+    then: str = ""
+    connectivity: str = "untracked"
+    #: end of the grace period, or when the next few reservations of a lost worker end
+    grace: int = 0
+    #: lost, where that has effects
+    out: bool = False
     gone: bool = False
+
+    def due(self) -> int:
+        return 0 if self.gone else self.grace
 
 
 @dataclass
@@ -189,6 +205,8 @@ class ModelTask:
     created: int
     deadline: int
     sequence: int
+    #: seconds it may wait in all
+    timeout: int = 0
     status: str = "pending"
     #: number of the filter, or DEFAULT, EXHAUSTED, ROUTE, ANEW, and of the target
     step: tuple[int, int] = (ROUTE, 0)

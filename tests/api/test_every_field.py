@@ -164,8 +164,9 @@ BESIDE: dict[tuple[str, str], Any] = {
         "message_sid": world.sids["IM"],
         "conversation_sid": "",
     },
-    ("UpdateWorker", "reject_pending_reservations"): lambda _: {
-        "activity": "Unavailable"
+    **{
+        ("UpdateWorker", field): lambda _: {"activity": "Unavailable"}
+        for field in ("reject_pending_reservations", "after_current_work")
     },
 }
 #: what these do is in a log that is no account's

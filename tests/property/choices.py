@@ -87,8 +87,21 @@ POLICIES: dict[str, tuple[Any, ...]] = {
     "auto_complete": (True, False),
     "assigned_limit_seconds": (0, 10, 40),
     "priority_boost_seconds": (0, 3, 10),
+    "vanished_worker": ("none", "keep", "keep", "requeue"),
+    "grace_seconds": (0, 0, 5, 20),
     "retention_seconds": (0, 5, 30),
 }
+#: what becomes of who vouches for workers
+PRESENCE = (
+    "connect",
+    "connect",
+    "silence",
+    "silence",
+    "silence",
+    "restart",
+    "forget",
+    "forget",
+)
 #: those that a queue may set for itself
 OF_QUEUES = (
     "refusal_scope",

@@ -28,6 +28,7 @@ class Generator(SetupActors):
             "SENT_ON_MAX": self.rng.randint(1, 2),
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
             "REFUSALS_MAX": self.rng.randint(1, 3),
+            "VANISHED_AT_ONCE": 1,
             "TOLD_AT_ONCE": self.rng.randint(1, 3),
         }
 
@@ -268,7 +269,7 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 183 times
+#: how often each actor is asked, of 195 times
 ACTORS = [
     name
     for name, weight in {
@@ -303,6 +304,7 @@ ACTORS = [
         "delete_worker": 7,
         "update_task_channel": 1,
         "shift_offers": 1,
+        "note_presence": 12,
     }.items()
     for _ in range(weight)
 ]

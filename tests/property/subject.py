@@ -278,6 +278,7 @@ class Subject:
         worker: int,
         reject: bool = False,
         name: str | None = None,
+        after_work: bool = False,
         **changes: str | None,
     ) -> None:
         self._decide(
@@ -285,6 +286,7 @@ class Subject:
                 sid=self.sid("WK", worker),
                 friendly_name=name,
                 reject_pending_reservations=reject,
+                after_current_work=after_work,
                 **changes,
             )
         )
@@ -304,6 +306,10 @@ class Subject:
                 available=available,
             )
         )
+
+    def note_presence(self, cause: str, workers: list[int]) -> None:
+        sids = tuple(self.sid("WK", number) for number in workers)
+        self._decide(c.NotePresence(cause=cause, worker_sids=sids))
 
     def delete_worker(self, worker: int) -> None:
         self._decide(c.DeleteWorker(sid=self.sid("WK", worker)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flexcore.domain.states import RESERVATION, TASK
+from flexcore.domain.states import CONNECTIVITY, RESERVATION, TASK
 from tests.model_rows import SECOND, WORDS
 from tests.property.generator import Step
 from tests.property.tape import Divergence, Pair, Tape, replay, run, shortened
@@ -51,6 +51,9 @@ BRANCHES = (
     "passing steps one by one",
     "answered too late",
     "fallback asked",
+    "to leave after work",
+    "left after work",
+    "vanished in steps",
 )
 ANSWERS = ("accept", "reject", "failed", "later", "nothing")
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
@@ -60,6 +63,7 @@ EVENTS = (
     *(f"task.{name}" for name in ("system-deleted", "refusal-expired", "routed")),
     "task.purging",
     "task.hold-expired",
+    "task.requeued",
     *(f"reservation.callback-{name}" for name in ("failed", "undecided")),
     *(f"reservation.{name}" for name in ("created", "extended", "accepted")),
     *(f"reservation.{name}" for name in ("rejected", "timeout", "canceled")),
@@ -70,6 +74,7 @@ EVENTS = (
     "workflow.known-worker-missing",
     *(f"worker.{name}" for name in ("created", "updated", "deleted", "missed-offer")),
     *(f"worker.{name}" for name in ("attributes.update", "activity.update")),
+    "worker.connectivity.update",
 )
 
 #: when a tape begins
@@ -134,7 +139,11 @@ class Counts:
 def expected_to_fire() -> set[tuple[str, ...]]:
     transitions = {
         (machine, status.value, cause)
-        for machine, states in (("task", TASK), ("reservation", RESERVATION))
+        for machine, states in (
+            ("task", TASK),
+            ("reservation", RESERVATION),
+            ("connectivity", CONNECTIVITY),
+        )
         for status, causes in states.items()
         for cause in causes
     }

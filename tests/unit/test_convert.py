@@ -48,6 +48,7 @@ INSIDE = {
     "sealed_auth_token",
     "endpoint_id",
     "callback_secret",
+    "taken_out",
 }
 #: fields that have another name outside
 RENAMED = {
@@ -72,7 +73,7 @@ WORDS = {
     "policies": {"worker_order": "round_robin", "refusal_limit": 7},
 }
 #: fields that are not the row's: told beside it where they are known
-BESIDE = {"assigned_tasks", "available_capacity_percentage", "age"}
+BESIDE = {"assigned_tasks", "available_capacity_percentage", "age", "work_state"}
 
 
 def filled(kind: type[model.Row]) -> model.Row:

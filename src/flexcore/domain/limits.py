@@ -114,6 +114,11 @@ TOLD_AT_ONCE = 100
 #: workers whom one decision gives their room on a new task channel, or takes it from them
 #: (overflow: the next one goes on, before anything else is decided)
 ROOMS_AT_ONCE = 250
+#: reservations that the end of a grace period ends in one decision (overflow: the next
+#: one goes on, before anything else is decided)
+VANISHED_AT_ONCE = 50
+#: workers whose connectivity one decision changes (overflow: the next one goes on)
+PRESENCE_AT_ONCE = 250
 #: revisions kept of a workflow (overflow: the oldest that no open task is in goes; if
 #: there is none, RESOURCE_EXHAUSTED)
 REVISIONS_MAX = 100

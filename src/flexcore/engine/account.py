@@ -16,11 +16,20 @@ from flexcore.domain.clock import Alarm, Clock, Handle
 from flexcore.domain.errors import Draining, FlexcoreError, Internal, Unavailable
 from flexcore.domain.ids import Ids
 from flexcore.domain.log import decode_rows
-from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Tick
+from flexcore.domain.states import Connectivity
+from flexcore.engine.commands import (
+    Answer,
+    Command,
+    NotePresence,
+    Principal,
+    ShiftOffers,
+    Tick,
+)
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decided, Decider, Handler
 from flexcore.engine.keys import missing_keys
 from flexcore.engine.recovery import recovered
+from flexcore.engine.routing.presence import unattended
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
 from flexcore.engine.undurable import Entry, Held, Undurable
@@ -107,6 +116,8 @@ class Account:
         """Give back lost time, wake the outbox, and begin to decide."""
         self._committer.register(self)
         self._give_back(self._clock.now() - self.watermark if self.watermark else 0)
+        # No session is left that could vouch for anybody.
+        self._begin_grace(Connectivity.CONNECTED, Connectivity.GRACE)
         if self._recovered.outbox:
             self._on_outbox(self.sid, self._recovered.outbox)
         self._watch(self._clock.now())
@@ -121,6 +132,12 @@ class Account:
             sids = tuple(offers[first : first + limits.SHIFT_OFFERS])
             shift = Entry(self._nobody, ShiftOffers(gap=gap, sids=sids), None)
             self._decide(shift, self._clock.now())
+
+    def _begin_grace(self, *connectivities: Connectivity) -> None:
+        """Give workers a whole grace period from now: nobody could vouch for them."""
+        for sids in list(unattended(self.state, *connectivities)):
+            note = NotePresence(cause="restart", worker_sids=sids)
+            self._decide(Entry(self._nobody, note, None), self._clock.now())
 
     # the mailbox
 
@@ -372,7 +389,9 @@ class Account:
         else:
             self._on_outbox(self.sid, self._recovered.outbox)
             for entry in entries:
-                if isinstance(entry.command, ShiftOffers):  # before a deadline acts
+                if entry.caller is None and isinstance(
+                    entry.command, ShiftOffers | NotePresence
+                ):  # before a deadline acts
                     self._decide(entry, self._clock.now())
         self._mailbox.extendleft(
             entry for entry in reversed(entries) if entry.caller is not None
@@ -398,9 +417,10 @@ class Account:
         self._holding_since = self._clock.now()
 
     def resume(self, gap: int) -> None:
-        """Give pending offers the time back, then go on."""
+        """Give pending offers the time back, and those in grace, then go on."""
         self._holding_since = 0
         self._give_back(gap)
+        self._begin_grace(Connectivity.GRACE)
         self._schedule()
 
     def _internal(self, command: Command, error: Exception) -> Internal:

@@ -207,13 +207,17 @@ class BatchCreateWorkers(Mutation, frozen=True, kw_only=True):
 
 
 class UpdateWorker(Mutation, frozen=True, kw_only=True):
-    """Answers (Worker, WorkerChannel ...)."""
+    """Answers (Worker, WorkerChannel ...).
+
+    With `after_current_work` the worker moves to `activity` once nothing is left to do.
+    """
 
     sid: str
     friendly_name: str | None = None
     attributes: str | None = None
     attributes_patch: str | None = None
     activity: str | None = None
+    after_current_work: bool = False
     reject_pending_reservations: bool = False
     expected_version: int = 0
 

@@ -240,6 +240,7 @@ def update_worker(request: worker_pb.UpdateWorkerRequest) -> commands.UpdateWork
         attributes=given(request, "attributes"),
         attributes_patch=given(request, "attributes_patch"),
         activity=given(request, "activity"),
+        after_current_work=request.after_current_work,
         reject_pending_reservations=request.reject_pending_reservations,
         expected_version=request.version,
     )

@@ -163,6 +163,14 @@ def _due(task: Task, number: int, row: Worker | TaskQueue, now: int) -> int:
     return now + seconds * limits.SECOND if seconds else 0
 
 
+def begun_anew(task: Task, now: int) -> Task:
+    """Return the task with the whole wait of its link before it."""
+    link = current(task)
+    seconds = 0 if link is None else link.wait_seconds
+    due = now + seconds * limits.SECOND if seconds else 0
+    return task.evolve(step_start=now, step_deadline=due)
+
+
 def _take(decision: Decision, task: Task, number: int) -> Task:
     found = link_from(decision.state, task, number)
     if found is None:
