@@ -44,6 +44,7 @@ POLICIES: dict[str, tuple[Any, Any, bool]] = {
     "priority_boost_seconds": (0, 0, False),
     "vanished_worker": ("requeue", "none", False),
     "grace_seconds": (60, 60, False),
+    "second_session": ("latest_wins", "all_ring", False),
     "retention_seconds": (0, 300, False),
 }
 #: the words a policy may be; the others are numbers from the first to the second
@@ -62,6 +63,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     ),
     "direct_ignore_capacity": (True, False),
     "vanished_worker": ("none", "keep", "requeue"),
+    "second_session": ("latest_wins", "all_ring"),
     "auto_complete": (True, False),
 }
 NUMBERS = {

@@ -269,7 +269,7 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 195 times
+#: how often each actor is asked, of 199 times
 ACTORS = [
     name
     for name, weight in {
@@ -304,7 +304,7 @@ ACTORS = [
         "delete_worker": 7,
         "update_task_channel": 1,
         "shift_offers": 1,
-        "note_presence": 12,
+        "note_presence": 16,
     }.items()
     for _ in range(weight)
 ]

@@ -45,7 +45,7 @@ class SetupActors:
                 "refusal_scope",
                 self.pick(("missed_offer", "missed_offer", "auto_complete")),
             }
-        if not queue and self.chance(0.5):
+        if not queue and self.chance(0.7):
             chosen |= {"vanished_worker", "grace_seconds"}
         return {name: self.pick(choices.POLICIES[name]) for name in sorted(chosen)}
 
@@ -228,8 +228,12 @@ class SetupActors:
         fit = [
             n for n in numbers if cause in CONNECTIVITY[model.workers[n].connectivity]
         ]
-        busy = [n for n in fit if model.occupied(n)]
-        fit = [n for n in fit if model.occupied(n) > 1] or busy or fit
+        held = [row for row in model.reservations if not row.gone]
+        for statuses in (("accepted",), ("pending", "accepted")):
+            busy = {row.worker for row in held if row.status in statuses}
+            if busy & set(fit) and self.chance(0.7):
+                fit = [n for n in fit if n in busy]
+                break
         if not fit or self.chance(0.1):
             fit = [*numbers, NOTHING]
         chosen = self.rng.sample(fit, self.rng.randint(1, min(2, len(fit))))

@@ -236,6 +236,8 @@ SESSION_ACK_TIMEOUT = 15 * SECOND
 #: and of a session (overflow: nothing is read from it until there are fewer)
 SESSION_WORKER_COMMANDS = 64
 SESSION_COMMANDS = 256
+#: without a heartbeat a session vouches for nobody any more
+PRESENCE_SILENCE = 45 * SECOND
 #: changes of whom it tells of that wait (overflow: nothing is read from it)
 SESSION_SUBSCRIPTIONS = 16
 #: snapshots that are taken at once, and events a session may be behind meanwhile

@@ -208,6 +208,16 @@ POLICIES: Mapping[str, Policy] = {
         False,
         "how long a worker stays as they are whom no session vouches for any more",
     ),
+    "second_session": Policy(
+        "latest_wins",
+        "all_ring",
+        ("latest_wins", "all_ring"),
+        None,
+        False,
+        "what it means that a second agent session declares a worker: the one before is "
+        "told that it is replaced, and of the worker no more; or both ring, and either "
+        "vouches",
+    ),
     "retention_seconds": Policy(
         0,
         300,
@@ -239,6 +249,7 @@ class Policies(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     priority_boost_seconds: int
     vanished_worker: str
     grace_seconds: int
+    second_session: str
     retention_seconds: int
 
 

@@ -78,6 +78,8 @@ class AgentSession:
         self._window = CreditWindow(port.now)
         #: read from the log, and not yet written
         self._queue: deque[_Told | _Joined | _Left] = deque()
+        #: for whom it vouches
+        self._voucher = port.vouch(self._principal, self._cursor.wake)
         self._asked: asyncio.Queue[pb.Subscribe | pb.Unsubscribe] = asyncio.Queue(
             limits.SESSION_SUBSCRIPTIONS
         )
@@ -94,6 +96,7 @@ class AgentSession:
             reader.cancel()
             await self._commands.close()
             await asyncio.gather(reader, return_exceptions=True)
+            self._voucher.close()
             self._cursor.close()
 
     # what the backend says
@@ -114,9 +117,18 @@ class AgentSession:
                 await self._commands.put(request.command)
             elif what == "ack_events":
                 self._window.acknowledge(request.ack_events.sequence)
+            elif what == "heartbeat":
+                self._voucher.beat()
+            elif what == "declare":
+                self._declare(request.declare)
             else:
                 await self._asked.put(getattr(request, what))
             self._cursor.wake()
+
+    def _declare(self, declare: pb.Declare) -> None:
+        self._voucher.disconnect(declare.disconnected_worker_sids)
+        self._voucher.disconnect(declare.untracked_worker_sids, forget=True)
+        self._voucher.connect(declare.connected_worker_sids)
 
     # what is written
 
@@ -129,7 +141,7 @@ class AgentSession:
                     return
             if results := self._commands.take():
                 await self._say(pb.AgentSessionResponse(results=results))
-            elif await self._write_next():
+            elif await self._write_next() or self._drop_lost():
                 pass
             elif self._may_subscribe():
                 await self._change(self._asked.get_nowait())
@@ -230,13 +242,9 @@ class AgentSession:
 
     async def _change(self, asked: pb.Subscribe | pb.Unsubscribe) -> None:
         if isinstance(asked, pb.Unsubscribe):
-            leaving = [
-                sid for sid in dict.fromkeys(asked.worker_sids) if sid in self._workers
-            ]
-            for sid in leaving:
-                self._workers.discard(sid)
-                self._cursor.unwatch(sid)
-            self._queue.append(_Left(leaving))
+            sids = list(dict.fromkeys(asked.worker_sids))
+            self._voucher.disconnect(sids)
+            self._leave([sid for sid in sids if sid in self._workers])
             return
         wanted = [
             sid for sid in dict.fromkeys(asked.worker_sids) if sid not in self._workers
@@ -254,6 +262,22 @@ class AgentSession:
             await self._join(wanted[:room][first : first + limits.SESSION_SNAPSHOTS])
             while await self._write_next():
                 pass
+
+    def _drop_lost(self) -> bool:
+        """Leave the workers that the session lost; say whether there are any."""
+        lost = () if self._queue else self._voucher.take_lost()
+        for sid, error in lost:
+            self._leave((sid,), error)
+        return bool(lost)
+
+    def _leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
+        """Tell of workers no more, once everything before is written."""
+        leaving = [sid for sid in sids if sid in self._workers]
+        for sid in leaving:
+            self._workers.discard(sid)
+            self._cursor.unwatch(sid)
+        others = [sid for sid in sids if sid not in leaving]
+        self._queue.append(_Left(leaving, others, error))
 
     def _resume(self, token: str, wanted: Sequence[str]) -> bool:
         """Go on after a token; False when that is too far behind."""
