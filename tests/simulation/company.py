@@ -75,6 +75,9 @@ POLICIES: dict[str, tuple[str | int | bool | None, ...]] = {
     "step_clock": (None, None, "age"),
     "retention_seconds": (None, None, 60),
     "type_mismatch": (None, None, "false"),
+    "vanished_worker": (None, None, "keep", "none"),
+    "grace_seconds": (None, 5, 30),
+    "second_session": (None, None, "all_ring"),
 }
 #: those that queues may have for themselves
 QUEUE_POLICIES = ("worker_order", "missed_offer", "refusal_scope", "refusal_limit")
