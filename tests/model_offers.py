@@ -138,8 +138,9 @@ class Offers(Steps):
         if self.ask("refusal_scope", queue) == "none":
             return
         refusals = self.tasks[reservation.task].refusals
-        refusal = refusals.pop(reservation.worker, ModelRefusal())
-        refusal.count += 1
+        before = refusals.pop(reservation.worker, ModelRefusal())
+        # What the limit was then counts no more.
+        refusal = ModelRefusal(before.count + 1)
         refusals[reservation.worker] = refusal
         if len(refusals) > self.limits["REFUSALS_MAX"]:
             self.decided["branch", "oldest refusal forgotten"] += 1

@@ -1,6 +1,6 @@
 """The oracle's presence: who is vouched for, and what follows when nobody does."""
 
-from tests.model_rows import ANEW, SECOND
+from tests.model_rows import ANEW, SECOND, Link
 from tests.model_tasks import Tasks
 
 #: state -> cause -> state
@@ -40,7 +40,8 @@ class Presence(Tasks):
             row.connectivity, row.out = "lost", rule != "none"
             self.clock_in(worker)
         self.emit("worker.connectivity.update", worker)
-        ending = ["pending"] * (rule != "none") + ["accepted"] * (rule == "requeue")
+        moves = rule in ("requeue", "queue")
+        ending = ["pending"] * (rule != "none") + ["accepted"] * moves
         held = [
             number
             for number, one in enumerate(self.reservations)
@@ -48,22 +49,22 @@ class Presence(Tasks):
         ]
         most = self.limits["VANISHED_AT_ONCE"]
         for number in held[:most]:
-            self._take_away(number)
+            self._take_away(number, rule)
         if held[most:]:
             self.decided["branch", "vanished in steps"] += 1
             row.grace = self.now
 
-    def _take_away(self, reservation: int) -> None:
+    def _take_away(self, reservation: int, rule: str) -> None:
         row = self.reservations[reservation]
         was = row.status
         self.turn("reservation", reservation, "vanish", "canceled")
         self.emit("reservation.canceled", reservation)
         if was == "accepted":
-            self._requeue(row.task)
+            self._requeue(row.task, rule)
         elif not self.held(row.task, "pending"):
             self.give_back(row.task)
 
-    def _requeue(self, task: int) -> None:
+    def _requeue(self, task: int, rule: str) -> None:
         """Let a task wait in its old place, with all of its time."""
         row = self.tasks[task]
         self.turn("task", task, "vanish", "pending")
@@ -71,4 +72,12 @@ class Presence(Tasks):
         if row.step[0] != ANEW:
             self.begin_step_anew(task)
         self.emit("task.requeued", task)
-        self.wait_or_go_on(task)
+        queue = self.workspace.vanished_queue if rule == "queue" else -1
+        if queue < 0 or row.assignments >= self.limits["ASSIGNMENTS_MAX"]:
+            self.wait_or_go_on(task)
+            return
+        self.decided["branch", "sent to the queue of the vanished"] += 1
+        way = row.routes[: row.route + 1]
+        link = Link("queue", queue, ignore_capacity=False)
+        row.routes = way if way and way[-1] == link else [*way, link]
+        self.take_link(task, len(row.routes) - 1)

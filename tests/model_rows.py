@@ -62,7 +62,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
         "round_robin",
     ),
     "direct_ignore_capacity": (True, False),
-    "vanished_worker": ("none", "keep", "requeue"),
+    "vanished_worker": ("none", "keep", "requeue", "queue"),
     "second_session": ("latest_wins", "all_ring"),
     "auto_complete": (True, False),
 }
@@ -90,6 +90,8 @@ class ModelWorkspace:
     prefers: str = "FIFO"
     default_activity: str = OFFLINE
     timeout_activity: str = OFFLINE
+    #: for what vanished workers had accepted, -1 for none
+    vanished_queue: int = -1
 
 
 @dataclass

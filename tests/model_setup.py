@@ -30,11 +30,16 @@ class Setup(Offers):
         policies: dict[str, Any] | None = None,
         prefers: str | None = None,
         timeout_activity: str | None = None,
+        vanished_queue: int | None = None,
     ) -> None:
         self._check_policies(policies or {}, queue=False)
         known = (None, *self.activities)
         self.need("timeout_activity", timeout_activity in known)
+        there = [n for n, queue in enumerate(self.queues) if not queue.gone]
+        self.need("vanished_queue", vanished_queue in (None, -1, *there))
         row = self.workspace
+        if vanished_queue is not None:
+            row.vanished_queue = vanished_queue
         row.semantics = semantics or row.semantics
         row.policies = row.policies if policies is None else policies
         row.prefers = prefers or row.prefers
@@ -116,6 +121,7 @@ class Setup(Offers):
         for task in self._open_tasks():
             named |= {task.queue}
         self.hold("queue", queue not in named)
+        self.hold("queue", queue != self.workspace.vanished_queue)
         row.gone = True
 
     def _live_plans(self) -> list[Plan]:

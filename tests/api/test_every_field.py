@@ -122,6 +122,7 @@ VALUES: dict[str, Any] = {
     "timeout_activity": "Available",
     "types": ["message"],
     "unique_name": "another",
+    "vanished_queue": "shut",
     "version": 99,
     "virtual_start_time": Timestamp(seconds=1_000),
     "worker_attributes": '{"a":1}',

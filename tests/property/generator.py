@@ -41,6 +41,7 @@ class Generator(SetupActors):
         chosen = {"semantics": semantics, "policies": policies}
         if self.chance(0.3):
             chosen["prefers"] = "LIFO"
+        chosen["vanished_queue"] = 0
         yield "update_workspace", chosen
         if self.chance(0.4):
             fields = self.queue_fields()

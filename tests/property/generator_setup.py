@@ -45,11 +45,11 @@ class SetupActors:
                 "refusal_scope",
                 self.pick(("missed_offer", "missed_offer", "auto_complete")),
             }
-        if not queue and self.chance(0.7):
+        if not queue and self.chance(0.8):
             chosen |= {"vanished_worker", "grace_seconds"}
         return {name: self.pick(choices.POLICIES[name]) for name in sorted(chosen)}
 
-    def update_workspace(self, _model: Model) -> Step:
+    def update_workspace(self, model: Model) -> Step:
         arguments: dict[str, Any] = {}
         if self.chance(0.3):
             arguments["semantics"] = self.pick(("strict", "compat"))
@@ -60,6 +60,9 @@ class SetupActors:
         if self.chance(0.1):
             away = self.pick(("Offline", "Unavailable", "Lunch"))
             arguments["timeout_activity"] = away
+        if self.chance(0.3):
+            number = -1 if self.chance(0.2) else self.alive(model.queues)
+            arguments["vanished_queue"] = number
         return "update_workspace", arguments
 
     # Activities, channels

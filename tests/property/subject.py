@@ -151,8 +151,12 @@ class Subject:
         self,
         prefers: str | None = None,
         timeout_activity: str | None = None,
+        vanished_queue: int | None = None,
         **changes: Any,
     ) -> None:
+        if vanished_queue is not None:
+            sid = "" if vanished_queue < 0 else self.sid("WQ", vanished_queue)
+            changes["vanished_queue"] = sid
         self._decide(
             c.UpdateWorkspace(
                 sid=self.workspace,

@@ -54,6 +54,7 @@ BRANCHES = (
     "to leave after work",
     "left after work",
     "vanished in steps",
+    "sent to the queue of the vanished",
 )
 ANSWERS = ("accept", "reject", "failed", "later", "nothing")
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")

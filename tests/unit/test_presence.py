@@ -2,7 +2,7 @@
 
 import pytest
 
-from flexcore.domain.errors import FailedPrecondition
+from flexcore.domain.errors import FailedPrecondition, InvalidArgument
 from flexcore.domain.model import Worker
 from flexcore.domain.parts import Route
 from tests.vectors.floor import Floor, ForgetfulFloor, step
@@ -198,6 +198,49 @@ def test_a_requeued_task_enters_a_workflow_that_changed_meanwhile() -> None:
     vanish(opened)
 
     assert opened.queue() == "Q2"
+
+
+def test_accepted_work_goes_to_the_queue_for_it_as_old_as_it_is() -> None:
+    opened = floor("queue")
+    opened.add_queue("rescue", "rescuer == true")
+    opened.update_workspace(vanished_queue="rescue")
+    opened.add_task()
+    opened.accept("A")
+    start = opened.task().virtual_start_time
+    opened.hire("B")
+    vanish(opened)
+    assert (opened.queue(), opened.offers()) == ("rescue", ["A canceled"])
+    assert opened.task().virtual_start_time == start
+
+    opened.hire("C", rescuer=True)
+    opened.note("connect", "C")
+    opened.accept("C")
+    vanish(opened, "C")
+
+    assert opened.queue() == "rescue"
+    assert [link.sid for link in opened.task().routes] == [opened.sid("rescue")]
+
+
+def test_without_a_queue_for_it_accepted_work_goes_to_its_own() -> None:
+    opened = floor("queue")
+    opened.add_task()
+    opened.accept("A")
+    vanish(opened)
+
+    assert (opened.queue(), opened.status()) == ("Q", "pending")
+
+
+def test_the_queue_for_it_is_not_deleted_and_must_exist() -> None:
+    opened = floor("queue")
+    opened.add_queue("rescue")
+    opened.update_workspace(vanished_queue="rescue")
+    with pytest.raises(FailedPrecondition):
+        opened.delete_queue("rescue")
+    with pytest.raises(InvalidArgument, match="'nowhere' is no task queue"):
+        opened.update_workspace(vanished_queue="nowhere")
+
+    opened.update_workspace(vanished_queue="")
+    opened.delete_queue("rescue")
 
 
 def test_what_is_wrapped_up_stays() -> None:

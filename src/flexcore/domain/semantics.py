@@ -192,13 +192,14 @@ POLICIES: Mapping[str, Policy] = {
     "vanished_worker": Policy(
         "requeue",
         "none",
-        ("none", "keep", "requeue"),
+        ("none", "keep", "requeue", "queue"),
         None,
         False,
         "what follows when the grace period of a worker is over whom no session vouches "
         "for any more: nothing; or the worker is not available and loses pending "
         "offers, and what the worker has accepted stays (`keep`), or goes back to its "
-        "queue, in its old place (`requeue`); what is being wrapped up stays always",
+        "queue, in its old place (`requeue`), or to the workspace's queue for that "
+        "(`queue`; where there is none, to its own); what is being wrapped up stays always",
     ),
     "grace_seconds": Policy(
         60,

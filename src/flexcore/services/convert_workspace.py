@@ -61,6 +61,7 @@ def workspace_to_proto(row: Workspace) -> workspace_pb2.Workspace:
         policies=policies_to_proto(row.policies),
         effective_policies=policies_to_proto(effective),
         prioritize_queue_order=TASK_ORDER[row.prioritize_queue_order],
+        vanished_queue_sid=row.vanished_queue_sid,
     )
 
 

@@ -57,6 +57,7 @@ def update_workspace(
         policies=_policies(request),
         prioritize_queue_order=TASK_ORDER_TEXT.get(request.prioritize_queue_order),
         rotate_callback_secret=request.rotate_callback_secret,
+        vanished_queue=given(request, "vanished_queue"),
         expected_version=request.version,
     )
 

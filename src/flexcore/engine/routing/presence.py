@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from flexcore.domain import limits
-from flexcore.domain.model import Reservation, Task, Worker
+from flexcore.domain.model import Reservation, Task, TaskQueue, Worker, Workspace
 from flexcore.domain.states import CONNECTIVITY, Connectivity, ReservationStatus
 from flexcore.engine.commands import NotePresence
 from flexcore.engine.decision import Decision
@@ -23,7 +23,7 @@ from flexcore.engine.state import State
 
 REASON = "Worker connection lost"
 #: rules of the policy vanished_worker that take accepted tasks away
-_MOVING = frozenset({"requeue"})
+_MOVING = frozenset({"requeue", "queue"})
 
 
 def note_presence(decision: Decision, command: NotePresence) -> Rows:
@@ -68,6 +68,10 @@ def expire(decision: Decision, worker: Worker) -> None:
 def _give_up_work(decision: Decision, worker_sid: str, rule: str) -> bool:
     """End the oldest few offers, and what was accepted if it is to move; False: more."""
     held = decision.state.where(Reservation, "open_worker_sid", worker_sid)
+    worker = decision.state.need(worker_sid, Worker)
+    workspace = decision.state.need(worker.workspace_sid, Workspace)
+    queue_sid = workspace.vanished_queue_sid if rule == "queue" else ""
+    queue = decision.state.find(queue_sid, TaskQueue)
     ending = sorted((r for r in held if _ends(r, rule)), key=lambda row: row.order)
     for count, row in enumerate(ending):
         if count == limits.VANISHED_AT_ONCE or decision.half_full:
@@ -76,7 +80,7 @@ def _give_up_work(decision: Decision, worker_sid: str, rule: str) -> bool:
         turn(decision, row, "vanish", "canceled", REASON)
         task = decision.state.need(row.task_sid, Task)
         if accepted:
-            offer_endings.requeue(decision, task)
+            offer_endings.requeue(decision, task, queue)
         else:
             offer_endings.return_task(decision, task)
     return True
