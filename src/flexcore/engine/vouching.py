@@ -6,7 +6,6 @@ undone with a commit, is made again with the next heartbeat.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from flexcore.domain import limits
@@ -39,7 +38,8 @@ class Vouching:
         self._sessions: dict[str, dict[Voucher, None]] = {}
         #: workers to be looked at, and whether they are to be forgotten
         self._unsettled: dict[str, bool] = {}
-        self._noting = False
+        #: those of them that are being written down
+        self._noting: dict[str, bool] = {}
         self._retry: Handle | None = None
         self._closed = False
 
@@ -80,7 +80,9 @@ class Vouching:
     def settle(self, worker_sids: Iterable[str], *, forget: bool = False) -> None:
         """Look at workers, and write down what their rows do not say yet."""
         for sid in worker_sids:
-            self._unsettled[sid] = forget or self._unsettled.get(sid, False)
+            # A row that is about to change says nothing yet.
+            if sid in self._noting or self._cause(sid, forget=forget):
+                self._unsettled[sid] = forget or self._unsettled.get(sid, False)
         self._note()
 
     def _note(self) -> None:
@@ -96,11 +98,10 @@ class Vouching:
                 del self._unsettled[sid]
         for cause, sids in causes.items():
             few = next(batches(self._account.state, sids))
-            forgotten = {sid: self._unsettled.pop(sid) for sid in few}
-            self._noting = True
+            self._noting = {sid: self._unsettled.pop(sid) for sid in few}
             command = NotePresence(cause=cause, worker_sids=few)
             answer = self._account.submit(Principal(self._account.sid, ""), command)
-            answer.add_done_callback(partial(self._noted, forgotten))
+            answer.add_done_callback(self._noted)
             return
 
     def _cause(self, worker_sid: str, *, forget: bool) -> str:
@@ -116,8 +117,8 @@ class Vouching:
             return "forget"
         return "silence" if worker.connectivity is Connectivity.CONNECTED else ""
 
-    def _noted(self, undone: dict[str, bool], answer: "asyncio.Future[Answer]") -> None:
-        self._noting = False
+    def _noted(self, answer: "asyncio.Future[Answer]") -> None:
+        undone, self._noting = self._noting, {}
         if not answer.cancelled() and answer.exception() is None:
             self._note()
             return
