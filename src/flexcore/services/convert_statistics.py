@@ -17,6 +17,7 @@ from flexcore.domain.statistics import (
     WorkersNow,
 )
 from flexcore.services.convert import time_to_proto
+from flexcore.services.convert_workspace import CONNECTIVITY, WORK_STATE
 from flexcore.v1 import statistics_pb2 as pb
 
 V = TypeVar("V")
@@ -174,6 +175,8 @@ def _worker_now(worker: WorkerNow) -> pb.RealTimeWorkerStatistics:
         activity_name=worker.activity_name,
         available=worker.available,
         activity_time=time_to_proto(worker.activity_time),
+        connectivity=CONNECTIVITY[worker.connectivity],
+        work_state=WORK_STATE[worker.work_state],
         channels=[
             pb.RealTimeWorkerChannelStatistics(
                 task_channel_sid=each.task_channel_sid,

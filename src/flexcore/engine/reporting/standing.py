@@ -12,7 +12,7 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
 )
-from flexcore.domain.states import TaskStatus
+from flexcore.domain.states import TaskStatus, work_state
 from flexcore.domain.statistics import (
     ActivityWorkers,
     ChannelNow,
@@ -135,6 +135,8 @@ def _worker(state: State, worker_sid: str, task_channel_sid: str) -> WorkerNow:
             for row in sorted(channels, key=lambda row: row.task_channel_unique_name)
             if task_channel_sid in ("", row.task_channel_sid)
         ),
+        connectivity=worker.connectivity,
+        work_state=work_state(row.status for row in held),
     )
 
 
