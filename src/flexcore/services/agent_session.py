@@ -93,10 +93,11 @@ class AgentSession:
         try:
             await self._write(reader)
         finally:
+            # Before anything is waited for, in case that is canceled too.
+            self._voucher.close()
             reader.cancel()
             await self._commands.close()
             await asyncio.gather(reader, return_exceptions=True)
-            self._voucher.close()
             self._cursor.close()
 
     # what the backend says
