@@ -56,9 +56,14 @@ async def answer(session: AgentSession, worker_sid: str, sid: str) -> str:
 async def main(file: str, tasks: int) -> None:
     """Serve until so many tasks are completed."""
     async with connect() as client, client.agent_session(file) as session:
-        await session.subscribe(await list_workers(client))
+        workers = await list_workers(client)
+        await session.subscribe(workers)
+        # A real one says so when a browser opens, and `disconnect` when it closes.
+        await session.connect(workers)
         completed = 0
         async for event in session:
+            if event.refusal is not None:
+                print(f"{event.worker_sid} left: {event.refusal}")
             for sid in ringing(event):
                 print(await answer(session, event.worker_sid, sid))
                 completed += 1

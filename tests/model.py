@@ -2,16 +2,21 @@
 
 Below Model, from the bottom: facts (model_rows), questions (model_world), the walk of a
 task (model_steps), offers (model_offers), configuration (model_setup), commands about
-tasks (model_tasks). The oracle of the matcher is model_router.
+tasks (model_tasks), who is there (model_presence). The oracle of the matcher is model_router.
 """
 
 from typing import Any
 
-from tests.model_rows import ModelReservation, ModelTask, ModelWorkflow
-from tests.model_tasks import Tasks
+from tests.model_presence import Presence
+from tests.model_rows import (
+    ModelReservation,
+    ModelTask,
+    ModelWorker,
+    ModelWorkflow,
+)
 
 
-class Model(Tasks):
+class Model(Presence):
     """One workspace: a command is a method; `decide` calls it and what follows at once.
 
     Before it, the caller lets time pass.
@@ -42,13 +47,17 @@ class Model(Tasks):
                 self.expire_offer(position(self.reservations, row))
             elif isinstance(row, ModelTask):
                 self.expire_task(position(self.tasks, row))
+            elif isinstance(row, ModelWorker):
+                self.lose(position(self.workers, row))
             else:
                 number = position(self.workflows, row)
                 self.re_evaluate(number)
             self.settle()
 
-    def _pending_rows(self) -> list[ModelTask | ModelReservation | ModelWorkflow]:
-        rows = (*self.tasks, *self.reservations, *self.workflows)
+    def _pending_rows(
+        self,
+    ) -> list[ModelTask | ModelReservation | ModelWorkflow | ModelWorker]:
+        rows = (*self.tasks, *self.reservations, *self.workflows, *self.workers)
         return [row for row in rows if row.due()]
 
 

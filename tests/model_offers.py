@@ -110,6 +110,7 @@ class Offers(Steps):
         seconds = self.ask("assigned_limit_seconds")
         task.limit = self.now + seconds * SECOND if seconds else 0
         task.step_deadline, task.skip_pending = 0, False
+        task.refusals = {}
         task.callback_failures = task.hold = 0
         for number in self.held(row.task, "pending"):
             self.turn("reservation", number, "rescind", "rescinded")
@@ -130,15 +131,16 @@ class Offers(Steps):
         self.emit(f"reservation.{status}", reservation)
         self._remember_refusal(row)
         if not self.held(row.task, "pending"):
-            self._return(row.task)
+            self.give_back(row.task)
 
     def _remember_refusal(self, reservation: ModelReservation) -> None:
         queue = reservation.queue
         if self.ask("refusal_scope", queue) == "none":
             return
         refusals = self.tasks[reservation.task].refusals
-        refusal = refusals.pop(reservation.worker, ModelRefusal())
-        refusal.count += 1
+        before = refusals.pop(reservation.worker, ModelRefusal())
+        # What the limit was then counts no more.
+        refusal = ModelRefusal(before.count + 1)
         refusals[reservation.worker] = refusal
         if len(refusals) > self.limits["REFUSALS_MAX"]:
             self.decided["branch", "oldest refusal forgotten"] += 1
@@ -163,11 +165,14 @@ class Offers(Steps):
         row.refusals = left
         return over
 
-    def _return(self, task: int) -> None:
+    def give_back(self, task: int) -> None:
         """Let a reserved task wait again, where it was unless its time there is over."""
-        row = self.tasks[task]
         self.turn("task", task, "unoffered", "pending")
         self.forget_refusals(task)
+        self.wait_or_go_on(task)
+
+    def wait_or_go_on(self, task: int) -> None:
+        row = self.tasks[task]
         if row.assignments >= self.limits["ASSIGNMENTS_MAX"]:
             self.cancel(task, "overrun", "Max assignment count exceeded")
         elif row.step[0] == ROUTE and row.routes[row.route].kind == "worker":
@@ -219,7 +224,7 @@ class Offers(Steps):
         place = min(task.callback_failures, len(CALLBACK_HOLDS)) - 1
         task.hold = self.now + CALLBACK_HOLDS[place] * SECOND
         if not self.held(row.task, "pending"):
-            self._return(row.task)
+            self.give_back(row.task)
 
     def _forget_callback_failures(self, task: int) -> None:
         row = self.tasks[task]
@@ -238,35 +243,52 @@ class Offers(Steps):
         policy = self.ask("missed_offer", row.queue)
         if policy == "soft_away" and worker.activity != away:
             back = worker.away_from or worker.activity
-            self.place(row.worker, away)
+            self.place(row.worker, away, then=worker.then)
             worker.away_from = back
         if policy == "offline":
-            self.place(row.worker, away)
+            self.place(row.worker, away, then=worker.then)
         limit = self.policy("missed_offer_limit", row.queue)
         if policy == "away_after" and worker.missed >= limit:
             worker.missed = 0
-            self.place(row.worker, away)
+            self.place(row.worker, away, then=worker.then)
         elif policy == "away_after":
             self.decided["branch", "missed too few"] += 1
 
-    def place(self, worker: int, activity: str) -> None:
+    def place(self, worker: int, activity: str, then: str = "") -> None:
         """Let a worker do something else; the clock of the available runs through."""
         row = self.workers[worker]
-        away, row.away_from = row.away_from, ""
-        if row.activity == activity:
-            if away:
-                self.emit("worker.updated", worker)
+        before = (row.away_from, row.then)
+        row.away_from, row.then = "", then
+        if row.activity != activity:
+            row.activity = activity
+            self.emit("worker.activity.update", worker)
+        elif before != ("", then):
+            self.emit("worker.updated", worker)
+        self.clock_in(worker)
+
+    def clock_in(self, worker: int) -> None:
+        """Let the clock of the available run, or stop it."""
+        row = self.workers[worker]
+        since = row.available_since or self.now
+        row.available_since = since if self.available(worker) else 0
+
+    def place_after_work(self, worker: int, activity: str) -> None:
+        """Let a worker do something else when nothing is left to do."""
+        if not self.occupied(worker):
+            self.place(worker, activity)
             return
-        row.activity = activity
-        if not self.activities[activity]:
-            row.available_since = 0
-        else:
-            row.available_since = row.available_since or self.now
-        self.emit("worker.activity.update", worker)
+        self.decided["branch", "to leave after work"] += 1
+        self.place(worker, self.workers[worker].activity, then=activity)
+
+    def work_ended(self, worker: int) -> None:
+        then = self.workers[worker].then
+        if then and not self.occupied(worker):
+            self.decided["branch", "left after work"] += 1
+            self.place(worker, then)
 
     def stir(self, worker: int) -> None:
         """A sign of life: whoever was put away for missing an offer comes back."""
         back = self.workers[worker].away_from
         if back:
             self.decided["branch", "came back"] += 1
-            self.place(worker, back)
+            self.place(worker, back, then=self.workers[worker].then)

@@ -22,6 +22,7 @@ LIMITS = {
     "SENT_ON_MAX": 50,
     "STEPS_AT_ONCE": 100,
     "REFUSALS_MAX": 100,
+    "VANISHED_AT_ONCE": 50,
 }
 
 #: every policy by what it is called: strict, compat, and whether a queue may set it
@@ -41,6 +42,9 @@ POLICIES: dict[str, tuple[Any, Any, bool]] = {
     "auto_complete": (True, False, True),
     "assigned_limit_seconds": (0, 86_400, False),
     "priority_boost_seconds": (0, 0, False),
+    "vanished_worker": ("requeue", "none", False),
+    "grace_seconds": (60, 60, False),
+    "second_session": ("latest_wins", "all_ring", False),
     "retention_seconds": (0, 300, False),
 }
 #: the words a policy may be; the others are numbers from the first to the second
@@ -58,6 +62,8 @@ WORDS: dict[str, tuple[Any, ...]] = {
         "round_robin",
     ),
     "direct_ignore_capacity": (True, False),
+    "vanished_worker": ("none", "keep", "requeue", "queue"),
+    "second_session": ("latest_wins", "all_ring"),
     "auto_complete": (True, False),
 }
 NUMBERS = {
@@ -67,6 +73,7 @@ NUMBERS = {
     "wrap_limit_seconds": (0, 86_400),
     "assigned_limit_seconds": (0, 1_209_600),
     "priority_boost_seconds": (0, 86_400),
+    "grace_seconds": (0, 3_600),
     "retention_seconds": (0, 31_622_400),
 }
 
@@ -83,6 +90,8 @@ class ModelWorkspace:
     prefers: str = "FIFO"
     default_activity: str = OFFLINE
     timeout_activity: str = OFFLINE
+    #: for what vanished workers had accepted, -1 for none
+    vanished_queue: int = -1
 
 
 @dataclass
@@ -90,6 +99,7 @@ class ModelWorker:
     name: str
     attributes: str
     activity: str
+    sequence: int
     #: since when it has been available, 0 while it is not
     available_since: int = 0
     capacity: dict[str, int] = field(default_factory=dict)
@@ -100,7 +110,17 @@ class ModelWorker:
     missed: int = 0
     #: where it comes back to with the next sign of life
     away_from: str = ""
+    #: what it does once nothing is left to do
+    then: str = ""
+    connectivity: str = "untracked"
+    #: end of the grace period, or when the next few reservations of a lost worker end
+    grace: int = 0
+    #: lost, where that has effects
+    out: bool = False
     gone: bool = False
+
+    def due(self) -> int:
+        return 0 if self.gone else self.grace
 
 
 @dataclass
@@ -189,6 +209,8 @@ class ModelTask:
     created: int
     deadline: int
     sequence: int
+    #: seconds it may wait in all
+    timeout: int = 0
     status: str = "pending"
     #: number of the filter, or DEFAULT, EXHAUSTED, ROUTE, ANEW, and of the target
     step: tuple[int, int] = (ROUTE, 0)

@@ -30,11 +30,16 @@ class Setup(Offers):
         policies: dict[str, Any] | None = None,
         prefers: str | None = None,
         timeout_activity: str | None = None,
+        vanished_queue: int | None = None,
     ) -> None:
         self._check_policies(policies or {}, queue=False)
         known = (None, *self.activities)
         self.need("timeout_activity", timeout_activity in known)
+        there = [n for n, queue in enumerate(self.queues) if not queue.gone]
+        self.need("vanished_queue", vanished_queue in (None, -1, *there))
         row = self.workspace
+        if vanished_queue is not None:
+            row.vanished_queue = vanished_queue
         row.semantics = semantics or row.semantics
         row.policies = row.policies if policies is None else policies
         row.prefers = prefers or row.prefers
@@ -60,7 +65,7 @@ class Setup(Offers):
         workspace = self.workspace
         used = {workspace.default_activity, workspace.timeout_activity}
         for row in self.workers:
-            used |= set() if row.gone else {row.activity, row.away_from}
+            used |= set() if row.gone else {row.activity, row.away_from, row.then}
         for plan in self._live_plans():
             skips = [target.get("skip_if") or "" for target in plan.targets()]
             used |= {name} if "{" + name + "}" in " ".join(skips) else set()
@@ -116,6 +121,7 @@ class Setup(Offers):
         for task in self._open_tasks():
             named |= {task.queue}
         self.hold("queue", queue not in named)
+        self.hold("queue", queue != self.workspace.vanished_queue)
         row.gone = True
 
     def _live_plans(self) -> list[Plan]:
@@ -221,6 +227,7 @@ class Setup(Offers):
                 name=name,
                 attributes=attributes,
                 activity=activity,
+                sequence=next(self.sequence),
                 available_since=self.now if self.activities[activity] else 0,
                 capacity=dict.fromkeys(self.channels, 1),
             )
@@ -234,6 +241,7 @@ class Setup(Offers):
         attributes: str | None = None,
         name: str | None = None,
         reject: bool = False,
+        after_work: bool = False,
     ) -> None:
         row = self.find(self.workers, worker)
         self._refuse_taken(name is not None and self._is_called(name, but=row))
@@ -241,6 +249,7 @@ class Setup(Offers):
         # Offers are taken back only from somebody who leaves.
         leaves = activity is not None and not self.activities[activity]
         self.need("reject", leaves or not reject)
+        self.need("after work", activity is not None or not after_work)
         if name is not None:
             row.name = name
             self.emit("worker.updated", worker)
@@ -251,6 +260,8 @@ class Setup(Offers):
             self.emit("worker.attributes.update", worker)
         if activity is None:
             self.stir(worker)
+        elif after_work:
+            self.place_after_work(worker, activity)
         else:
             self.place(worker, activity)
         if reject:

@@ -119,6 +119,18 @@ class Steps(World):
         if before != queue and EVERYBODY not in (before, queue):
             self.emit("task-queue.moved", task)
 
+    def begin_step_anew(self, task: int) -> None:
+        """Give a task that comes back the whole time of its step, or of its link."""
+        row = self.tasks[task]
+        if row.step[0] == ROUTE:
+            wait, row.step_start = row.routes[row.route].wait, self.now
+        else:
+            wait = self.target(row).get("timeout") or 0
+            row.skip_pending = bool(self.target(row).get("skip_if"))
+            if self.ask("step_clock") == "step":
+                row.step_start = self.now
+        row.step_deadline = row.step_start + wait * SECOND if wait else 0
+
     # Leaving
 
     def leave_step(self, task: int) -> None:
@@ -182,13 +194,11 @@ class Steps(World):
 
     def _skips(self, task: ModelTask, text: str) -> bool:
         """Evaluate skip_if over the members of the queue, by what they do."""
-        members = [
-            row.activity
-            for number, row in enumerate(self.workers)
-            if self.eligible(task.queue, number)
-        ]
-        counts = {activity_sid(name): members.count(name) for name in self.activities}
-        counts["available"] = sum(self.activities[name] for name in members)
+        numbers = range(len(self.workers))
+        members = [number for number in numbers if self.eligible(task.queue, number)]
+        doing = [self.workers[number].activity for number in members]
+        counts = {activity_sid(name): doing.count(name) for name in self.activities}
+        counts["available"] = sum(self.available(number) for number in members)
         counts["unavailable"] = len(members) - counts["available"]
         text = re.sub(r"\{([\w ]+)\}", lambda name: activity_sid(name[1]), text)
         return parse(text, Context.SKIP, dialect=self.dialect).evaluate(counts)
@@ -258,6 +268,7 @@ class Steps(World):
         row.status = status
         if machine == "reservation" and status not in HELD:
             self.workers[row.worker].released[row.channel] = self.now
+            self.work_ended(row.worker)
 
     def held(self, task: int, *statuses: str) -> list[int]:
         """Return the reservations of a task in these statuses, the oldest first."""
@@ -308,6 +319,9 @@ class Steps(World):
             row.skip_pending, row.purge = False, self.now
 
     def offer(self, task: int, workers: list[int], candidates: int) -> None:
+        raise NotImplementedError
+
+    def work_ended(self, worker: int) -> None:
         raise NotImplementedError
 
 

@@ -113,6 +113,7 @@ class Tasks(Setup):
             start=start or self.now,
             created=self.now,
             queue_entered=self.now,
+            timeout=timeout or 86_400,
             deadline=self.now + (timeout or 86_400) * SECOND,
             sequence=sequence,
         )
@@ -294,7 +295,7 @@ class Tasks(Setup):
             if task.status == "pending":
                 self.decided["branch", "re-evaluated"] += 1
                 self.begin_or_exhaust(number)
-            elif task.status == "reserved":
+            elif task.status in ("reserved", "assigned"):
                 self.decided["branch", "re-evaluated later"] += 1
                 task.step = (ANEW, task.step[1])
         row.re_evaluate = self.now + 10_000 if self.outdated(workflow) else 0

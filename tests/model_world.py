@@ -91,12 +91,17 @@ class World:
             for row in self.reservations
         )
 
+    def available(self, worker: int) -> bool:
+        """Say whether a worker takes anything new at all."""
+        row = self.workers[worker]
+        return self.activities[row.activity] and not row.out and not row.then
+
     def free(self, worker: int, channel: str) -> bool:
         """Say whether a worker has room for an offer and is there to get it."""
         row = self.workers[worker]
         return (
             not row.gone
-            and self.activities[row.activity]
+            and self.available(worker)
             and channel not in row.closed
             and self.occupied(worker, channel) < row.capacity.get(channel, 0)
         )

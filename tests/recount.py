@@ -153,7 +153,9 @@ class Recount:
             self._note(row, "wait_duration_in_queue_until_accepted", in_queue)
         if row.status == "wrapping":
             self._wrapped[row.sid] = self._time
-        if row.status == "completed":
+        if row.status == "completed" or (
+            row.status == "canceled" and row.sid in self._accepted
+        ):
             self._note(row, "handle_duration", self._time - self._accepted[row.sid])
             if row.sid in self._wrapped:
                 self._note(row, "wrap_duration", self._time - self._wrapped[row.sid])

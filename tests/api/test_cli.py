@@ -361,6 +361,13 @@ def test_queue_and_worker_are_made_and_changed(data: Path) -> None:
 
     assert (made["target_workers"], changed["target_workers"]) == ("level > 2", "")
     assert moved["activity_sid"] != worker["activity_sid"]
+    later = ("--activity", "Offline", "--after-current-work")
+    idle = answer(data, "worker", "update", worker["sid"], *later)
+    assert idle["activity_sid"] == worker["activity_sid"]
+    shown = answer(data, "worker", "show", worker["sid"])
+    assert shown["connectivity"] == "CONNECTIVITY_UNTRACKED"
+    assert shown["work_state"] == "WORK_STATE_IDLE"
+    assert "untracked" in run(data, "worker", "list").stdout
     assert "vip" in run(data, "queue", "list").stdout
     assert "cy" in run(data, "worker", "list").stdout
 

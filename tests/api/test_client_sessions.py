@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from flexcore.client import CommandRefused, resuming
+from flexcore.client import CommandRefused, agent_session, resuming
 from flexcore.client.agent_session import AgentSession, WorkerEvent
 from flexcore.domain import limits
 from flexcore.v1 import routing_service_pb2
+from tests.api.test_presence import becomes
 from tests.serving import Serving
 
 
@@ -236,3 +237,48 @@ async def test_a_session_that_is_refused_raises_where_it_is_read(
         await add_task(serving)
         with pytest.raises(Exception, match="revoked"):
             await until(session, "worker.deleted")
+
+
+async def test_a_session_vouches_by_heartbeats_and_declares_again(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_session, "HEARTBEAT_SECONDS", 0.01)
+    ann = await hire(serving)
+    async with serving.client.agent_session() as session:
+        await session.connect([ann])
+        await becomes(serving.client, ann, "CONNECTED")
+        serving.clock.advance(limits.PRESENCE_SILENCE)
+        # Whichever comes first, the silence or a heartbeat: it ends well.
+        await becomes(serving.client, ann, "CONNECTED")
+
+        await serving.restart_in_place()
+        # A channel of its own: the other one may wait before it connects again.
+        client = await serving.connect()
+        await becomes(client, ann, "CONNECTED")
+
+        await session.disconnect([ann])
+        await becomes(client, ann, "GRACE")
+        await session.disconnect([ann], untrack=True)
+        await becomes(client, ann, "UNTRACKED")
+
+
+async def test_a_session_that_is_replaced_does_not_take_the_worker_back(
+    serving: Serving,
+) -> None:
+    ann = await hire(serving)
+    async with (
+        serving.client.agent_session() as one,
+        serving.client.agent_session() as two,
+    ):
+        await one.subscribe([ann])
+        await one.connect([ann])
+        await becomes(serving.client, ann, "CONNECTED")
+        await two.connect([ann])
+        left = await until(one, "unsubscribed")
+        await serving.restart_in_place()
+        await becomes(await serving.connect(), ann, "CONNECTED")
+
+        assert left.refusal is not None
+        assert left.refusal.reason == "SESSION_REPLACED"
+        assert one.worker_sids == ()
+        assert list(two._connected) == [ann]

@@ -123,6 +123,7 @@ VALUES: dict[str, Any] = {
     "timeout_activity": "Available",
     "types": ["message"],
     "unique_name": "another",
+    "vanished_queue": "shut",
     "version": 99,
     "virtual_start_time": Timestamp(seconds=1_000),
     "worker_attributes": '{"a":1}',
@@ -165,8 +166,9 @@ BESIDE: dict[tuple[str, str], Any] = {
         "message_sid": world.sids["IM"],
         "conversation_sid": "",
     },
-    ("UpdateWorker", "reject_pending_reservations"): lambda _: {
-        "activity": "Unavailable"
+    **{
+        ("UpdateWorker", field): lambda _: {"activity": "Unavailable"}
+        for field in ("reject_pending_reservations", "after_current_work")
     },
 }
 #: what these do is in a log that is no account's

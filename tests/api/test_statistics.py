@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flexcore.domain.limits import SECOND
-from flexcore.v1 import statistics_pb2
+from flexcore.v1 import statistics_pb2, workspace_pb2
 from tests.api.refusals import refusal
 from tests.factories import make_sid
 from tests.serving import Serving
@@ -185,6 +185,9 @@ async def test_the_figures_of_a_worker(center: Center) -> None:
     found = response.worker_statistics
 
     assert found.real_time.activity_name == "Unavailable"
+    untracked = workspace_pb2.CONNECTIVITY_UNTRACKED
+    assert found.real_time.connectivity == untracked
+    assert found.real_time.work_state == workspace_pb2.WORK_STATE_IDLE
     assert len(found.real_time.channels) == 3
     assert found.cumulative.reservations.reservations_accepted == 1
     assert found.cumulative.handle_duration == durations(30)

@@ -45,6 +45,7 @@ def document(**sections: Any) -> Document:
             "prioritize_queue_order": "LIFO",
             "default_activity_sid": WA,
             "timeout_activity_sid": WA,
+            "vanished_queue_sid": WQ,
         },
         "activities": [
             {"sid": WA, "friendly_name": "Away", "available": False},
@@ -391,6 +392,7 @@ async def test_an_expression_that_is_never_true_is_pointed_out(
         ("workspace.default_activity_sid", WQ, None, "no activity here"),
         ("workspace.timeout_activity_sid", None, None, "must be given"),
         ("workspace.timeout_activity_name", "Here", None, "is 'Away'"),
+        ("workspace.vanished_queue_sid", "everyone", None, "not a sid of WQ"),
         ("workspace.policies.patience", 7, None, "no such policy"),
         ("workspace.policies.refusal_limit", [7], None, "whole number"),
         ("workspace.prioritize_queue_order", "ANY", None, "FIFO, LIFO"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from flexcore.v1 import routing_pb2
+from flexcore.v1 import routing_pb2, workspace_pb2
 from tests.api.refusals import refusal
 from tests.factories import make_sid
 from tests.serving import Serving
@@ -202,7 +202,10 @@ async def test_a_worker_comes_with_its_channels(serving: Serving) -> None:
     assert {one.sid for one in page.worker_channels} == {
         one.sid for one in made.worker_channels
     }
-    assert (await workspace.GetWorker(sid=made.worker.sid)).worker == made.worker
+    found = (await workspace.GetWorker(sid=made.worker.sid)).worker
+    assert found.work_state == workspace_pb2.WORK_STATE_IDLE
+    found.ClearField("work_state")
+    assert found == made.worker
     refused = await refusal(workspace.CreateWorker(friendly_name="ALICE"))
     assert refused.metadata["sid"] == made.worker.sid
 

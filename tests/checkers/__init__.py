@@ -17,6 +17,7 @@ from tests.checkers.lives import (
     offers_of_a_task,
     places,
     status,
+    vanished,
 )
 from tests.checkers.order import candidates, capacity, claims, conservation, order
 
@@ -35,6 +36,7 @@ CHECKERS: tuple[Checker, ...] = (
     held,
     deadlines,
     places,
+    vanished,
 )
 
 

@@ -54,6 +54,7 @@ class Eligibility:
             and channel.available
             and load.get(task_channel_sid, 0) < channel.configured_capacity
             and self._need(worker.activity_sid, Activity).available
+            and not (worker.taken_out or worker.next_activity_sid)
         )
 
     def eligible(self, spec: Spec, worker: Worker, load: Load) -> bool:

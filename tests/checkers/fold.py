@@ -37,6 +37,13 @@ _COUNTING = ("cursor", "version", "update_time")
 _ASKED = ("workflow.step-kept", "workflow.target-matched")
 
 
+#: what happens by itself besides work
+_DUES: Mapping[type[Row], str] = {
+    Workflow: "re_evaluate_time",
+    TaskChannel: "spread_time",
+    Worker: "grace_time",
+}
+
 _NOTHING: Counter[str] = Counter()
 
 
@@ -252,6 +259,10 @@ class Fold:
         """Count the open reservations of a worker by task channel; not to be changed."""
         return self._load.get(worker_sid, _NOTHING)
 
+    def held(self, worker_sid: str) -> Iterable[Reservation]:
+        """Return the open reservations of a worker."""
+        return self._held.get(worker_sid, {}).values()
+
     def of_task(self, task_sid: str) -> Mapping[str, Reservation]:
         """Return the reservations of a task."""
         return self._of_task.get(task_sid, {})
@@ -261,9 +272,9 @@ def due_of(row: Row) -> int:
     """Return when something has to happen to a row, 0 for never."""
     if isinstance(row, Reservation):
         return row.deadline if row.status == ReservationStatus.PENDING else 0
-    if isinstance(row, Workflow | TaskChannel):
-        is_channel = isinstance(row, TaskChannel)
-        return row.spread_time if is_channel else row.re_evaluate_time
+    for kind, field in _DUES.items():
+        if isinstance(row, kind):
+            return int(getattr(row, field))
     if not isinstance(row, Task):
         return 0
     if row.status == TaskStatus.PENDING:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from flexcore.domain.model import Reservation, Row, Task, TaskQueue
+from flexcore.domain.model import Reservation, Row, Task, TaskQueue, Worker
 from flexcore.domain.states import (
     OPEN_RESERVATION,
     OPEN_TASK,
+    Connectivity,
     ReservationStatus,
     TaskStatus,
 )
@@ -111,8 +112,8 @@ def deadlines(moment: Moment) -> Iterator[str]:
             if event.type == "reservation.timeout" and before.deadline > now:
                 yield f"{moment.name} times {before.sid} out before its deadline"
         elif isinstance(before, Task) and before.sid not in moved:
-            # What a task enters within a change set may be over at once.
-            if event.type == "task-queue.entered":
+            # What a task enters, or comes back to, within a change set may be over at once.
+            if event.type in ("task-queue.entered", "task.requeued"):
                 moved.add(before.sid)
             due = _due_of_event(
                 event.type, before, moment.change_set.rows()[before.sid]
@@ -140,6 +141,20 @@ def _due_of_event(event: str, before: Task, row: Row) -> int | None:
         "task.purging": "purge_time",
     }.get(event)
     return None if field is None else getattr(before, field)
+
+
+def vanished(moment: Moment) -> Iterator[str]:
+    """A worker is lost when the grace period is over, and then is offered nothing."""
+    for before, worker in moment.changes(Worker):
+        if before is None or worker.connectivity is not Connectivity.LOST:
+            continue
+        due = before.grace_time
+        if before.connectivity is Connectivity.GRACE and due > moment.change_set.time:
+            yield f"{moment.name} loses {worker.sid} before the grace period is over"
+        held = moment.fold.held(worker.sid)
+        pending = [row.sid for row in held if row.status == ReservationStatus.PENDING]
+        if worker.taken_out and not worker.grace_time and due and pending:
+            yield f"{moment.name} loses {worker.sid} and leaves {pending[0]} pending"
 
 
 def places(moment: Moment) -> Iterator[str]:

@@ -69,7 +69,7 @@ SECONDS = (1, 5, 5, 10, 15, 30)
 POLICIES: dict[str, tuple[Any, ...]] = {
     "step_clock": ("age", "step"),
     "on_exhausted": ("cancel", "default", "repeat", "repeat"),
-    "refusal_scope": ("none", "step", "queue", "task"),
+    "refusal_scope": ("none", "none", "none", "step", "queue", "queue", "task"),
     "refusal_limit": (1, 2, 3),
     "refusal_seconds": (0, 5, 20),
     "missed_offer": ("none", "soft_away", "soft_away", "away_after", "offline"),
@@ -87,8 +87,21 @@ POLICIES: dict[str, tuple[Any, ...]] = {
     "auto_complete": (True, False),
     "assigned_limit_seconds": (0, 10, 40),
     "priority_boost_seconds": (0, 3, 10),
+    "vanished_worker": ("none", "keep", "requeue", *["queue"] * 4),
+    "grace_seconds": (0, 0, 5, 20),
     "retention_seconds": (0, 5, 30, 2_592_000),
 }
+#: what becomes of who vouches for workers
+PRESENCE = (
+    "connect",
+    "connect",
+    "silence",
+    "silence",
+    "silence",
+    "restart",
+    "forget",
+    "forget",
+)
 #: those that a queue may set for itself
 OF_QUEUES = (
     "refusal_scope",

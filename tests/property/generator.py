@@ -28,6 +28,7 @@ class Generator(SetupActors):
             "SENT_ON_MAX": self.rng.randint(1, 2),
             "STEPS_AT_ONCE": self.rng.randint(1, 2),
             "REFUSALS_MAX": self.rng.randint(1, 3),
+            "VANISHED_AT_ONCE": 1,
             "TOLD_AT_ONCE": self.rng.randint(1, 3),
             "CACHE_ENTRIES": self.pick((0, 3, 100)),
         }
@@ -41,6 +42,7 @@ class Generator(SetupActors):
         chosen = {"semantics": semantics, "policies": policies}
         if self.chance(0.3):
             chosen["prefers"] = "LIFO"
+        chosen["vanished_queue"] = 0
         yield "update_workspace", chosen
         if self.chance(0.4):
             fields = self.queue_fields()
@@ -269,7 +271,7 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 183 times
+#: how often each actor is asked, of 199 times
 ACTORS = [
     name
     for name, weight in {
@@ -304,6 +306,7 @@ ACTORS = [
         "delete_worker": 7,
         "update_task_channel": 1,
         "shift_offers": 1,
+        "note_presence": 16,
     }.items()
     for _ in range(weight)
 ]

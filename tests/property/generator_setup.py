@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 from tests.model import Model
+from tests.model_presence import CONNECTIVITY
 from tests.property import choices
 from tests.property.choices import NOTHING
 
@@ -44,9 +45,11 @@ class SetupActors:
                 "refusal_scope",
                 self.pick(("missed_offer", "missed_offer", "auto_complete")),
             }
+        if not queue and self.chance(0.8):
+            chosen |= {"vanished_worker", "grace_seconds"}
         return {name: self.pick(choices.POLICIES[name]) for name in sorted(chosen)}
 
-    def update_workspace(self, _model: Model) -> Step:
+    def update_workspace(self, model: Model) -> Step:
         arguments: dict[str, Any] = {}
         if self.chance(0.3):
             arguments["semantics"] = self.pick(("strict", "compat"))
@@ -57,6 +60,9 @@ class SetupActors:
         if self.chance(0.1):
             away = self.pick(("Offline", "Unavailable", "Lunch"))
             arguments["timeout_activity"] = away
+        if self.chance(0.3):
+            number = -1 if self.chance(0.2) else self.alive(model.queues)
+            arguments["vanished_queue"] = number
         return "update_workspace", arguments
 
     # Activities, channels
@@ -214,7 +220,27 @@ class SetupActors:
         arguments = {"worker": self.worker(model), "activity": activity}
         if self.chance(0.4):
             arguments["reject"] = True
+        if self.chance(0.4):
+            arguments["after_work"] = True
         return "update_worker", arguments
+
+    def note_presence(self, model: Model) -> Step:
+        """Mostly of those it means something to, and who hold something."""
+        cause = self.pick(choices.PRESENCE)
+        numbers = range(len(model.workers))
+        fit = [
+            n for n in numbers if cause in CONNECTIVITY[model.workers[n].connectivity]
+        ]
+        held = [row for row in model.reservations if not row.gone]
+        for statuses in (("accepted",), ("pending", "accepted")):
+            busy = {row.worker for row in held if row.status in statuses}
+            if busy & set(fit) and self.chance(0.7):
+                fit = [n for n in fit if n in busy]
+                break
+        if not fit or self.chance(0.1):
+            fit = [*numbers, NOTHING]
+        chosen = self.rng.sample(fit, self.rng.randint(1, min(2, len(fit))))
+        return "note_presence", {"cause": cause, "workers": chosen}
 
     def change_worker(self, model: Model) -> Step:
         away = [n for n, row in enumerate(model.workers) if row.away_from]

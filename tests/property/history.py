@@ -16,6 +16,7 @@ PATHS = frozenset(
         ("pending", "accepted"),
         ("accepted", "wrapping"),
         ("accepted", "completed"),
+        ("accepted", "canceled"),
         ("wrapping", "completed"),
     }
 )

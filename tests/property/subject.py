@@ -177,8 +177,12 @@ class Subject:
         self,
         prefers: str | None = None,
         timeout_activity: str | None = None,
+        vanished_queue: int | None = None,
         **changes: Any,
     ) -> None:
+        if vanished_queue is not None:
+            sid = "" if vanished_queue < 0 else self.sid("WQ", vanished_queue)
+            changes["vanished_queue"] = sid
         self._decide(
             c.UpdateWorkspace(
                 sid=self.workspace,
@@ -304,6 +308,7 @@ class Subject:
         worker: int,
         reject: bool = False,
         name: str | None = None,
+        after_work: bool = False,
         **changes: str | None,
     ) -> None:
         self._decide(
@@ -311,6 +316,7 @@ class Subject:
                 sid=self.sid("WK", worker),
                 friendly_name=name,
                 reject_pending_reservations=reject,
+                after_current_work=after_work,
                 **changes,
             )
         )
@@ -330,6 +336,10 @@ class Subject:
                 available=available,
             )
         )
+
+    def note_presence(self, cause: str, workers: list[int]) -> None:
+        sids = tuple(self.sid("WK", number) for number in workers)
+        self._decide(c.NotePresence(cause=cause, worker_sids=sids))
 
     def delete_worker(self, worker: int) -> None:
         self._decide(c.DeleteWorker(sid=self.sid("WK", worker)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flexcore.domain.states import RESERVATION, TASK
+from flexcore.domain.states import CONNECTIVITY, RESERVATION, TASK
 from tests.model_rows import SECOND, WORDS
 from tests.property.generator import Step
 from tests.property.tape import Divergence, Pair, Tape, replay, run, shortened
@@ -51,6 +51,10 @@ BRANCHES = (
     "passing steps one by one",
     "answered too late",
     "fallback asked",
+    "to leave after work",
+    "left after work",
+    "vanished in steps",
+    "sent to the queue of the vanished",
 )
 ANSWERS = ("accept", "reject", "failed", "later", "nothing")
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
@@ -60,6 +64,7 @@ EVENTS = (
     *(f"task.{name}" for name in ("system-deleted", "refusal-expired", "routed")),
     "task.purging",
     "task.hold-expired",
+    "task.requeued",
     *(f"reservation.callback-{name}" for name in ("failed", "undecided")),
     *(f"reservation.{name}" for name in ("created", "extended", "accepted")),
     *(f"reservation.{name}" for name in ("rejected", "timeout", "canceled")),
@@ -70,6 +75,7 @@ EVENTS = (
     "workflow.known-worker-missing",
     *(f"worker.{name}" for name in ("created", "updated", "deleted", "missed-offer")),
     *(f"worker.{name}" for name in ("attributes.update", "activity.update")),
+    "worker.connectivity.update",
 )
 
 #: when a tape begins
@@ -134,15 +140,20 @@ class Counts:
 def expected_to_fire() -> set[tuple[str, ...]]:
     transitions = {
         (machine, status.value, cause)
-        for machine, states in (("task", TASK), ("reservation", RESERVATION))
+        for machine, states in (
+            ("task", TASK),
+            ("reservation", RESERVATION),
+            ("connectivity", CONNECTIVITY),
+        )
         for status, causes in states.items()
         for cause in causes
     }
     words = {
         (name, str(word))
         for name, words in WORDS.items()
-        # These two decide in every expression, which is not counted.
-        if name not in ("type_mismatch", "missing_array")
+        # These two decide in every expression, which is not counted; of sessions the
+        # engine's core knows nothing.
+        if name not in ("type_mismatch", "missing_array", "second_session")
         for word in words
     }
     switched = {(name, state) for name in SWITCHED for state in ("on", "off")}

@@ -75,6 +75,9 @@ POLICIES: dict[str, tuple[str | int | bool | None, ...]] = {
     "step_clock": (None, None, "age"),
     "retention_seconds": (None, 900, 60),
     "type_mismatch": (None, None, "false"),
+    "vanished_worker": (None, "queue", "keep", "none"),
+    "grace_seconds": (None, 5, 30),
+    "second_session": (None, None, "all_ring"),
 }
 #: those that queues may have for themselves
 QUEUE_POLICIES = ("worker_order", "missed_offer", "refusal_scope", "refusal_limit")
@@ -144,6 +147,8 @@ class Company:
 
     def open(self) -> None:
         """Create the workflows, once there are queues."""
+        everybody = self.queues["all hands"]
+        self._ask(c.UpdateWorkspace(sid=self.workspace_sid, vanished_queue=everybody))
         urls = self.rng.choice((0, 1, 1, 2))
         for name in ("service", "sales"):
             asked = ["https://one.example.org/", "https://two.example.org/"][:urls]

@@ -88,6 +88,7 @@ class Agent:
             sid=self.sid,
             activity=activity,
             reject_pending_reservations=leaving and self.rng.random() < 0.6,
+            after_current_work=self.rng.random() < 0.3,
         )
         self.site.ask(self.actor, command)
 
@@ -231,16 +232,8 @@ class Customer:
         patience = self.crowd.rng.expovariate(1 / 400) + 10
         if self.crowd.is_paper(self.sid):
             patience = min(patience * 8, 5_400)
-        self.crowd.company.site.time.after(patience, self._give_up)
-
-    def _give_up(self) -> None:
-        task = self.crowd.tasks.get(self.sid)
-        if task is not None and task.status in (
-            TaskStatus.PENDING,
-            TaskStatus.RESERVED,
-        ):
-            command = c.CancelTask(sid=self.sid, reason="hangup")
-            self.crowd.company.site.ask("SK-web", command)
+        give_up = partial(self.crowd.hang_up, self.sid)
+        self.crowd.company.site.time.after(patience, give_up)
 
 
 class Crowd:
@@ -270,14 +263,32 @@ class Crowd:
         for event in change_set.events:
             row = rows[event.sid]
             if isinstance(row, Reservation):
-                agent = self.agent(row.worker_sid)
-                pending = row.status == ReservationStatus.PENDING
-                if event.type == "reservation.created" and pending:
-                    agent.notice_offer(row)
-                elif event.type == "reservation.accepted" and said_for_them:
-                    agent.handle(self.tasks[row.task_sid])
+                self._notice_reservation(event.type, row, said_for_them)
+            elif event.type == "task.requeued":
+                # Whoever was served already has some patience left.
+                patience = self.rng.uniform(60, 600)
+                give_up = partial(self.hang_up, event.sid)
+                self.company.site.time.after(patience, give_up)
             elif event.type == "worker.activity.update" and isinstance(row, Worker):
                 self.agent(row.sid).notice_worker(row)
+
+    def _notice_reservation(
+        self, event: str, row: Reservation, said_for_them: bool
+    ) -> None:
+        agent = self.agent(row.worker_sid)
+        pending = row.status == ReservationStatus.PENDING
+        if event == "reservation.created" and pending:
+            agent.notice_offer(row)
+        elif event == "reservation.accepted" and said_for_them:
+            agent.handle(self.tasks[row.task_sid])
+
+    def hang_up(self, task_sid: str) -> None:
+        """Give up a task that still waits."""
+        task = self.tasks.get(task_sid)
+        waits = (TaskStatus.PENDING, TaskStatus.RESERVED)
+        if task is not None and task.status in waits:
+            command = c.CancelTask(sid=task_sid, reason="hangup")
+            self.company.site.ask("SK-web", command)
 
     def _notice_task(self, row: Task) -> None:
         self._forget(row.sid)

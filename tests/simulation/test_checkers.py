@@ -17,6 +17,7 @@ from flexcore.domain.model import (
     Workspace,
 )
 from flexcore.domain.states import ReservationStatus, TaskStatus
+from flexcore.engine.routing.presence import REASON
 from tests.checkers import (
     CHECKERS,
     accepts,
@@ -31,6 +32,7 @@ from tests.checkers import (
     order,
     places,
     status,
+    vanished,
     violations,
 )
 from tests.simulation.company import Profile
@@ -44,7 +46,7 @@ Change = Callable[[Row], Row]
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Half an hour of too few agents."""
     run = Run(
-        tmp_path_factory.mktemp("work"), 20, Profile(agents=6, tasks=70, hours=0.5)
+        tmp_path_factory.mktemp("work"), 23, Profile(agents=6, tasks=70, hours=0.5)
     )
     run.play()
     run.site.close()
@@ -309,6 +311,26 @@ def test_deadline_that_nobody_acts_on_is_noticed(log: Log) -> None:
     assert any(
         "after a deadline of WR" in text for text in violations(bad, [deadlines])
     )
+
+
+def test_worker_who_is_lost_too_early_is_noticed(log: Log) -> None:
+    bad = everywhere(log, Worker, lambda row: row.evolve(grace_time=2 * row.grace_time))
+
+    assert "before the grace period is over" in first(violations(bad, [vanished]))
+
+
+def test_offer_that_stays_with_somebody_lost_is_noticed(log: Log) -> None:
+    bad = everywhere(
+        log,
+        Reservation,
+        lambda row: (
+            row.evolve(status=ReservationStatus.PENDING)
+            if row.reason == REASON
+            else row
+        ),
+    )
+
+    assert " and leaves WR" in first(violations(bad, [vanished]))
 
 
 def test_task_that_goes_to_the_end_of_its_queue_is_noticed(log: Log) -> None:

@@ -41,6 +41,7 @@ from flexcore.domain.log import ChangeSet, encode_change_set
 from flexcore.domain.model import Reservation
 from flexcore.engine.checks import check_account
 from tests.checkers import violations
+from tests.simulation.backends import Backends
 from tests.simulation.company import Company, Profile
 from tests.simulation.people import Agent, Crowd, Customer
 from tests.simulation.receivers import Receivers
@@ -118,6 +119,7 @@ class Run:
         self.site.listeners.append(self.crowd.notice)
         receivers = Receivers(self.site, random.Random(f"receivers {seed}"))
         self.site.on_outbox = receivers.take
+        self.backends = Backends(self.site, random.Random(f"backends {seed}"))
 
     def play(self, told: Callable[[int], None] = lambda _: None) -> None:
         """Let everything happen; tell how many minutes have passed, now and then."""
@@ -156,6 +158,7 @@ class Run:
             agent.work(list(self._shift()))
             if self.rng.random() < 0.5:
                 agent.look_for_work()
+        self.backends.start(self.crowd.agents)
         boss = Supervisor(self.crowd, self.site, self.rng)
         for _ in range(int(seconds / (60 if seconds <= 6 * HOUR else 240))):
             self.time.after(self.rng.uniform(60, seconds), boss.meddle)

@@ -16,6 +16,7 @@ from flexcore.domain.log import (
     encode_change_set,
     encode_row,
 )
+from flexcore.domain.states import Connectivity
 from flexcore.engine import commands as c
 from flexcore.engine.checks import check_account
 from flexcore.store.interface import Callback, Commit
@@ -117,6 +118,13 @@ async def test_damage_to_the_tables_is_found(
 #: which rows, what is changed of them, and what must be said of it
 WRONG_ROWS = (
     ("worker", {"friendly_name": "eve"}, "differs between its table and the log"),
+    (
+        "worker",
+        {"connectivity": Connectivity.GRACE},
+        "is in grace without a deadline",
+    ),
+    ("worker", {"taken_out": True}, "is taken out and untracked"),
+    ("worker", {"next_activity_sid": "WA1"}, "is available in error"),
     ("task WHERE status = 'reserved'", {"status": "assigned"}, "make it reserved"),
     ("task WHERE status = 'pending'", {"deadline": 0}, "is pending without a deadline"),
     (

@@ -48,6 +48,7 @@ INSIDE = {
     "sealed_auth_token",
     "endpoint_id",
     "callback_secret",
+    "taken_out",
 }
 #: fields that have another name outside
 RENAMED = {
@@ -76,6 +77,7 @@ BESIDE = {
     "assigned_tasks",
     "available_capacity_percentage",
     "age",
+    "work_state",
     "activity_name",
     "default_activity_name",
     "timeout_activity_name",

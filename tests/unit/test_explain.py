@@ -330,8 +330,9 @@ def test_task_that_has_candidates_has_its_turn_to_come(floor: Floor) -> None:
     floor.add_task()
     state = floor.state
     for name in ("A", "B"):
+        row = floor.row(name, Worker)
         available = floor.sid("Available")
-        state.put(floor.row(name, Worker).evolve(activity_sid=available))
+        state.put(row.evolve(activity_sid=available, available_time=1))
 
     found = explained(floor)
 

@@ -24,6 +24,7 @@ from flexcore.domain.model import (
     Worker,
 )
 from flexcore.engine import commands as c
+from flexcore.engine.checks import check_account
 from flexcore.engine.decision import inbox_key, pair_key
 from flexcore.store.interface import InboxEntry, InboxState
 from tests.engines import Running
@@ -442,3 +443,55 @@ async def test_interaction_can_be_created_on_a_conversation_later(
         Task,
     ]
     await desk.close()
+
+
+async def vanish(desk: Desk, clock: VirtualClock, worker: Worker) -> None:
+    """Let a worker be lost who was connected."""
+    for cause in ("connect", "silence"):
+        await desk.submit(c.NotePresence(cause=cause, worker_sids=(worker.sid,)))
+    clock.advance(60 * limits.SECOND)
+    await desk.submit(c.Tick())
+
+
+async def test_a_customer_whose_agent_vanished_gets_another_in_the_same_conversation(
+    desk: Desk, clock: VirtualClock
+) -> None:
+    alice = await desk.hire("alice")
+    await desk.receive("hello", "SM1")
+    await desk.submit(c.AcceptReservation(sid=desk.offer(alice).sid))
+    await vanish(desk, clock, alice)
+
+    (invite,) = desk.all(Invite)
+    assert (invite.status, invite.reservation_sid) == ("pending", "")
+    assert {row.identity for row in desk.all(Participant) if not row.remove_time} == {
+        ""
+    }
+    assert [row.status for row in desk.all(InteractionParticipant)].count("left") == 1
+
+    bob = await desk.hire("bob")
+    await desk.submit(c.AcceptReservation(sid=desk.offer(bob).sid))
+    await desk.receive("are you there", "SM2")
+
+    (conversation,) = desk.all(Conversation)
+    assert conversation.message_count == 2
+    (invite,) = desk.all(Invite)
+    assert invite.status == "accepted"
+    assert {row.identity for row in desk.all(Participant) if not row.remove_time} == {
+        "",
+        "bob",
+    }
+    assert check_account(desk.store, desk.principal.account_sid) == []
+
+
+async def test_a_vanished_agent_of_the_last_chance_closes_the_channel(
+    desk: Desk, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ASSIGNMENTS_MAX", 1)
+    alice = await desk.hire("alice")
+    await desk.receive("hello", "SM1")
+    await desk.submit(c.AcceptReservation(sid=desk.offer(alice).sid))
+    await vanish(desk, clock, alice)
+
+    (channel,) = desk.all(InteractionChannel)
+    assert channel.status == "closed"
+    assert check_account(desk.store, desk.principal.account_sid) == []

@@ -493,6 +493,45 @@ async def test_deadlines_due_while_down_are_decided_in_order_after_the_shift(
     assert accepted.rows[1].status == TaskStatus.ASSIGNED
 
 
+async def test_whoever_was_connected_or_in_grace_has_a_whole_grace_period_from_a_restart(
+    site: Site,
+) -> None:
+    running = await site.start()
+    workers = [await hire(running, name) for name in ("ann", "bob", "eve")]
+    sids = [worker.sid for worker in workers]
+    connect = c.NotePresence(cause="connect", worker_sids=tuple(sids[:2]))
+    await running.submit(connect)
+    await running.submit(c.NotePresence(cause="silence", worker_sids=(sids[1],)))
+    await pass_time(running, 50 * SECOND)
+
+    running = await site.restart(later=HOUR)
+
+    end = running.clock.now() + 60 * SECOND
+    found = [state_of(running).need(sid, Worker) for sid in sids]
+    assert [row.connectivity for row in found] == ["grace", "grace", "untracked"]
+    assert [row.grace_time for row in found] == [end, end, 0]
+
+    await running.submit(c.NotePresence(cause="connect", worker_sids=(sids[0],)))
+    await pass_time(running, 60 * SECOND)
+    found = [state_of(running).need(sid, Worker) for sid in sids]
+    assert [row.connectivity for row in found] == ["connected", "lost", "untracked"]
+
+
+async def test_more_workers_than_one_decision_holds_all_have_a_grace_period(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PRESENCE_AT_ONCE", 2)
+    running = await site.start()
+    sids = tuple([(await hire(running, name)).sid for name in "abcde"])
+    await running.submit(c.NotePresence(cause="connect", worker_sids=sids))
+
+    running = await site.restart()
+
+    rows = state_of(running).of_kind(Worker)
+    assert [row.connectivity for row in rows] == ["grace"] * 5
+    assert len(log_of(running)[-1].events) == 1
+
+
 async def test_the_clock_never_goes_below_what_the_store_has_seen(site: Site) -> None:
     running = await site.start()
     await pass_time(running, HOUR)

@@ -190,10 +190,13 @@ class Floor:
         self._add(self._workflow, create)
         return self._workflow
 
-    def update_workflow(self, name: str, *steps: Step) -> None:
+    def update_workflow(self, name: str, *steps: Step, **changes: Any) -> None:
         """Change where a workflow leads, for tasks to come."""
         configuration = self._document((("1==1", steps),), "")
-        self.do(c.UpdateWorkflow(sid=self._sids[name], configuration=configuration))
+        update = c.UpdateWorkflow(
+            sid=self._sids[name], configuration=configuration, **changes
+        )
+        self.do(update)
 
     def exhaust(self, name: str, action: str | dict[str, str]) -> None:
         """Say what becomes of tasks to come that are through with a workflow."""
@@ -220,6 +223,9 @@ class Floor:
         if "queue" not in fields:
             return fields
         return {**fields, "queue": self._sids[fields["queue"]]}
+
+    def delete_activity(self, name: str) -> None:
+        self.do(c.DeleteActivity(sid=self._sids[name]))
 
     # people
 
@@ -261,6 +267,11 @@ class Floor:
     def describe(self, name: str, **attributes: Any) -> None:
         """Replace a worker's attributes."""
         self.update_worker(name, attributes=json.dumps(attributes))
+
+    def note(self, cause: str, *names: str) -> None:
+        """Say what became of who vouches for workers."""
+        sids = tuple(self._sids[name] for name in names)
+        self.do(c.NotePresence(cause=cause, worker_sids=sids))
 
     def update_channel(self, name: str, channel: str, **changes: Any) -> None:
         """Change capacity or availability of a worker on a task channel."""
@@ -318,6 +329,10 @@ class Floor:
         """Let a worker decline what they were offered last."""
         sid = self._last_offer(worker).sid
         self.do(c.RejectReservation(sid=sid, activity=activity))
+
+    def claim(self, worker: str, task: str = "T") -> None:
+        """Let a worker take a task unasked."""
+        self.do(c.ClaimTask(sid=self._sids[task], worker_sid=self._sids[worker]))
 
     def _last_offer(self, worker: str) -> Reservation:
         return self._sorted("worker_sid", worker)[-1]

@@ -132,3 +132,18 @@ def test_vector_56_an_offer_stays_when_its_worker_leaves_the_queue() -> None:
         "offers": ["A pending"],
         "next": [],
     }
+
+
+@vector(105)
+def connection_is_lost(floor: Floor) -> Seen:
+    floor.staff("A")
+    floor.note("connect", "A")
+    floor.add_task()
+    floor.accept("A")
+    floor.note("silence", "A")
+    floor.wait(3600)
+    return {"task": floor.status(), "offers": floor.offers()}
+
+
+def test_vector_105_a_lost_connection_has_no_effect() -> None:
+    assert compat(connection_is_lost) == {"task": "assigned", "offers": ["A accepted"]}

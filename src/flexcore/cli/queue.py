@@ -147,7 +147,7 @@ async def list_workers(
         target_workers_expression=target_workers,
         task_queue_name=queue,
     )
-    columns = ("sid", "friendly_name", "activity_sid", "attributes")
+    columns = ("sid", "friendly_name", "activity_sid", "connectivity", "attributes")
     talk.output.table([each async for each in found], columns)
 
 
@@ -159,6 +159,14 @@ async def update_worker(
     *,
     attributes: Attributes = None,
     activity: Activity = None,
+    after_current_work: Annotated[
+        bool,
+        typer.Option(
+            "--after-current-work",
+            envvar="FLEXCORE_AFTER_CURRENT_WORK",
+            help="Change the activity once the present work is done.",
+        ),
+    ] = False,
 ) -> None:
     """Change a worker's attributes or activity."""
     response = await talk.call(
@@ -167,7 +175,16 @@ async def update_worker(
         sid=sid,
         attributes=attributes,
         activity=activity,
+        after_current_work=after_current_work,
     )
+    talk.output.message(response.worker)
+
+
+@worker.command("show")
+@asks
+async def show_worker(talk: Talk, sid: Worker) -> None:
+    """Show a worker: activity, connectivity, and what is at hand."""
+    response = await talk.call("workspace", "GetWorker", sid=sid)
     talk.output.message(response.worker)
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from flexcore.client import Client
 
 
+#: how often a session vouches for the workers it declared
+HEARTBEAT_SECONDS = 15
+
+
 class CommandRefused(Exception):
     """What a command was refused with, as the unary call would have been."""
 
@@ -43,7 +47,7 @@ class WorkerEvent:
 
     The type is that of `event`; or `snapshot`, which says how things stand; or
     `unsubscribed`, after which nothing comes of the worker, with a `refusal` if nobody
-    asked for it.
+    asked for it: its reason is SESSION_REPLACED when the worker sits elsewhere now.
     """
 
     worker_sid: str
@@ -73,7 +77,8 @@ class AgentSession:
                 await session.command(worker_sid, accept_reservation={"sid": sid})
 
     Iterate in one place. Events come in order and none twice; an event counts as handled
-    when the next one is asked for. After `missed` grows, what happened meanwhile is lost
+    when the next one is asked for. Whoever is `connected` is vouched for as long as the
+    session is open, by heartbeats of the program's own loop. After `missed` grows, what happened meanwhile is lost
     and every worker comes as a snapshot. With a `token_file` a later session goes on where
     this one was; what was handled since it was last written comes again.
     """
@@ -86,6 +91,7 @@ class AgentSession:
         self.resume_token: str = saved.get("token", "")
         self._held: dict[str, None] = dict.fromkeys(saved.get("worker_sids", ()))
         self._wanted = dict(self._held)
+        self._connected: dict[str, None] = {}
         #: how often the session was opened again, and how often its place was lost
         self.resumed = 0
         self.missed = 0
@@ -98,6 +104,7 @@ class AgentSession:
         self._credential = client.credential
         self._task: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def worker_sids(self) -> Sequence[str]:
@@ -109,6 +116,7 @@ class AgentSession:
         self._task.add_done_callback(self._ended)
         if self._credential.renewable:
             self._renewer = asyncio.create_task(self._renew())
+        self._beating = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(
@@ -117,10 +125,11 @@ class AgentSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in (self._renewer, self._task):
+        tasks = (self._renewer, self._beating, self._task)
+        for task in tasks:
             if task is not None:
                 task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
 
     async def subscribe(self, worker_sids: Iterable[str]) -> None:
         """Tell of these workers too; each begins with a snapshot."""
@@ -131,7 +140,30 @@ class AgentSession:
     async def unsubscribe(self, worker_sids: Iterable[str]) -> None:
         """Tell of these workers no more; `unsubscribed` is the last that comes of them."""
         gone = [sid for sid in worker_sids if self._wanted.pop(sid, 0) is None]
+        for sid in gone:
+            self._connected.pop(sid, None)
         await self._say(unsubscribe=pb.Unsubscribe(worker_sids=gone))
+
+    async def connect(self, worker_sids: Iterable[str]) -> None:
+        """Vouch for workers whose desks are there; they need not be subscribed."""
+        fresh = [sid for sid in worker_sids if sid not in self._connected]
+        self._connected.update(dict.fromkeys(fresh))
+        await self._say(declare=pb.Declare(connected_worker_sids=fresh))
+
+    async def disconnect(
+        self, worker_sids: Iterable[str], *, untrack: bool = False
+    ) -> None:
+        """Vouch for workers no more: their grace period begins.
+
+        With `untrack` it does not, and nothing follows of their being away.
+        """
+        gone = list(worker_sids)
+        for sid in gone:
+            self._connected.pop(sid, None)
+        if untrack:
+            await self._say(declare=pb.Declare(untracked_worker_sids=gone))
+        else:
+            await self._say(declare=pb.Declare(disconnected_worker_sids=gone))
 
     async def command(
         self, worker_sid: str, *, command_id: str = "", **request: Any
@@ -250,9 +282,19 @@ class AgentSession:
                 await _write(call, subscribe=pb.Subscribe(worker_sids=fresh))
             if gone:
                 await _write(call, unsubscribe=pb.Unsubscribe(worker_sids=gone))
+            if self._connected:
+                declare = pb.Declare(connected_worker_sids=self._connected)
+                await _write(call, declare=declare)
             for command, _ in list(self._commands.values()):
                 await _write(call, command=command)
             self._call = call
+
+    async def _beat(self) -> None:
+        """Vouch for whoever is connected, as long as this program is not stuck."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            if self._connected:
+                await self._say(heartbeat=pb.Heartbeat())
 
     async def _say(self, **what: Any) -> None:
         """Write a request; if that fails, a new session is told instead."""
@@ -309,6 +351,7 @@ class AgentSession:
             mark.left.append(sid)
             if refusal is not None:
                 self._wanted.pop(sid, None)
+                self._connected.pop(sid, None)
             self._items.append(WorkerEvent(sid, "unsubscribed", refusal=refusal))
 
     def _answer(self, result: pb.CommandResult) -> None:

@@ -126,11 +126,11 @@ class Entry:
             return otherwise
         return found
 
-    def sid(self, prefix: str) -> str:
-        """Return the entry's own sid; empty if it is to be given one."""
-        found = self.text("sid")
+    def sid(self, prefix: str, key: str = "sid") -> str:
+        """Return the entry's own sid, or that of something it names; empty if none."""
+        found = self.text(key)
         if found and not (SID_PATTERN.fullmatch(found) and found.startswith(prefix)):
-            self.note("sid", f"not a sid of {prefix} and 32 lower-case hex digits")
+            self.note(key, f"not a sid of {prefix} and 32 lower-case hex digits")
             return ""
         return found
 

@@ -54,6 +54,7 @@ class Reason(Enum):
     WRITER_BEHIND = "WRITER_BEHIND"
     SERVER_DRAINING = "SERVER_DRAINING"
     READER_BEHIND = "READER_BEHIND"
+    SESSION_REPLACED = "SESSION_REPLACED"
     TOKEN_BELOW_FLOOR = "TOKEN_BELOW_FLOOR"
     TOKEN_AHEAD = "TOKEN_AHEAD"
     TOKEN_EPOCH = "TOKEN_EPOCH"
@@ -147,7 +148,7 @@ class FailedPrecondition(FlexcoreError):
 
 
 class Aborted(FlexcoreError):
-    """The version stated by the caller is not the current one."""
+    """Somebody else was first: another version is current, or a later session."""
 
     kind = Kind.ABORTED
     reason = Reason.VERSION_MISMATCH

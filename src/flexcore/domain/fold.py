@@ -45,10 +45,11 @@ IGNORED: Mapping[str, str] = {
     """,
     "worker": """
         created updated attributes.update capacity.update channel.availability.update
-        missed-offer
+        missed-offer connectivity.update
     """,
     "task": """
         updated routed wrapup wrapup-overdue refusal-expired hold-expired purging purged
+        requeued
     """,
     "reservation": "extended wrapup failed callback-failed callback-undecided",
     "conversation": "created closed",
@@ -176,6 +177,7 @@ MEASURED: Mapping[str, Callable[[_Folding, Event, Row], None]] = {
     "task.canceled": _Folding.canceled,
     "reservation.accepted": _Folding.accepted,
     "reservation.completed": _Folding.completed,
+    "reservation.canceled": _Folding.completed,
     "worker.activity.update": _Folding.left,
     "worker.deleted": _Folding.left,
 }

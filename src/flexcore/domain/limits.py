@@ -121,6 +121,11 @@ TOLD_AT_ONCE = 100
 #: workers whom one decision gives their room on a new task channel, or takes it from them
 #: (overflow: the next one goes on, before anything else is decided)
 ROOMS_AT_ONCE = 250
+#: reservations that the end of a grace period ends in one decision (overflow: the next
+#: one goes on, before anything else is decided)
+VANISHED_AT_ONCE = 50
+#: workers whose connectivity one decision changes (overflow: the next one goes on)
+PRESENCE_AT_ONCE = 250
 #: revisions kept of a workflow (overflow: the oldest that no open task is in goes; if
 #: there is none, RESOURCE_EXHAUSTED)
 REVISIONS_MAX = 100
@@ -245,6 +250,8 @@ SESSION_ACK_TIMEOUT = 15 * SECOND
 #: and of a session (overflow: nothing is read from it until there are fewer)
 SESSION_WORKER_COMMANDS = 64
 SESSION_COMMANDS = 256
+#: without a heartbeat a session vouches for nobody any more
+PRESENCE_SILENCE = 45 * SECOND
 #: changes of whom it tells of that wait (overflow: nothing is read from it)
 SESSION_SUBSCRIPTIONS = 16
 #: snapshots that are taken at once, and events a session may be behind meanwhile

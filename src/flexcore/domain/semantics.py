@@ -189,6 +189,36 @@ POLICIES: Mapping[str, Policy] = {
         "task is never overtaken by one of n points more that came n times so "
         "many seconds later; 0 means that waiting does not count",
     ),
+    "vanished_worker": Policy(
+        "requeue",
+        "none",
+        ("none", "keep", "requeue", "queue"),
+        None,
+        False,
+        "what follows when the grace period of a worker is over whom no session vouches "
+        "for any more: nothing; or the worker is not available and loses pending "
+        "offers, and what the worker has accepted stays (`keep`), or goes back to its "
+        "queue, in its old place (`requeue`), or to the workspace's queue for that "
+        "(`queue`; where there is none, to its own); what is being wrapped up stays always",
+    ),
+    "grace_seconds": Policy(
+        60,
+        60,
+        (),
+        (0, 3600),
+        False,
+        "how long a worker stays as they are whom no session vouches for any more",
+    ),
+    "second_session": Policy(
+        "latest_wins",
+        "all_ring",
+        ("latest_wins", "all_ring"),
+        None,
+        False,
+        "what it means that a second agent session declares a worker: the one before is "
+        "told that it is replaced, and of the worker no more; or both ring, and either "
+        "vouches",
+    ),
     "retention_seconds": Policy(
         0,
         300,
@@ -219,6 +249,9 @@ class Policies(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     auto_complete: bool
     assigned_limit_seconds: int
     priority_boost_seconds: int
+    vanished_worker: str
+    grace_seconds: int
+    second_session: str
     retention_seconds: int
 
 

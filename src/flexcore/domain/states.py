@@ -4,7 +4,7 @@ A transition is a look-up. What is not in a table cannot happen: `next_state` ra
 `FailedPrecondition` and nothing has changed. The causes are the words of the field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, TypeVar, cast
 
@@ -33,6 +33,24 @@ class ReservationStatus(StrEnum):
     TIMEOUT = "timeout"
     CANCELED = "canceled"
     RESCINDED = "rescinded"
+
+
+class Connectivity(StrEnum):
+    """Whether a session vouches for a worker; until one did nobody asks."""
+
+    UNTRACKED = "untracked"
+    CONNECTED = "connected"
+    GRACE = "grace"
+    LOST = "lost"
+
+
+class WorkState(StrEnum):
+    """What a worker has at hand; follows from open reservations, and is not stored."""
+
+    IDLE = "idle"
+    OFFERED = "offered"
+    BUSY = "busy"
+    WRAPPING = "wrapping"
 
 
 class ConversationState(StrEnum):
@@ -111,7 +129,11 @@ TASK: Table = {
         "cancel": _T.CANCELED,
         "expire": _T.CANCELED,
     },
-    _T.ASSIGNED: {"wrap": _T.WRAPPING, "complete": _T.COMPLETED},
+    _T.ASSIGNED: {
+        "wrap": _T.WRAPPING,
+        "complete": _T.COMPLETED,
+        "vanish": _T.PENDING,
+    },
     _T.WRAPPING: {"complete": _T.COMPLETED},
     _T.COMPLETED: {},
     _T.CANCELED: {},
@@ -124,14 +146,37 @@ RESERVATION: Table = {
         "expire": _R.TIMEOUT,
         "cancel": _R.CANCELED,
         "rescind": _R.RESCINDED,
+        "vanish": _R.CANCELED,
     },
-    _R.ACCEPTED: {"wrap": _R.WRAPPING, "complete": _R.COMPLETED},
+    _R.ACCEPTED: {
+        "wrap": _R.WRAPPING,
+        "complete": _R.COMPLETED,
+        "vanish": _R.CANCELED,
+    },
     _R.WRAPPING: {"complete": _R.COMPLETED},
     _R.COMPLETED: {},
     _R.REJECTED: {},
     _R.TIMEOUT: {},
     _R.CANCELED: {},
     _R.RESCINDED: {},
+}
+
+_C = Connectivity
+
+CONNECTIVITY: Table = {
+    _C.UNTRACKED: {"connect": _C.CONNECTED},
+    _C.CONNECTED: {
+        "silence": _C.GRACE,
+        "restart": _C.GRACE,
+        "forget": _C.UNTRACKED,
+    },
+    _C.GRACE: {
+        "connect": _C.CONNECTED,
+        "restart": _C.GRACE,
+        "expire": _C.LOST,
+        "forget": _C.UNTRACKED,
+    },
+    _C.LOST: {"connect": _C.CONNECTED, "forget": _C.UNTRACKED},
 }
 
 CONVERSATION: Table = {
@@ -158,7 +203,7 @@ INVITE: Table = {
         "cancel": _I.CANCELED,
         "expire": _I.TIMED_OUT,
     },
-    _I.ACCEPTED: {},
+    _I.ACCEPTED: {"vanish": _I.PENDING},
     _I.TIMED_OUT: {},
     _I.CANCELED: {},
 }
@@ -205,6 +250,7 @@ RECEIPT_RANK: Mapping[ReceiptStatus, int] = {
 MACHINES: Mapping[str, Table] = {
     "task": TASK,
     "reservation": RESERVATION,
+    "connectivity": CONNECTIVITY,
     "conversation": CONVERSATION,
     "interaction channel": CHANNEL,
     "invite": INVITE,
@@ -248,6 +294,12 @@ CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
         "complete": Consequence(
             ("task.completed", "reservation.completed"),
             "by a call, or at the wrap limit; capacity is free, retention begins",
+        ),
+        "vanish": Consequence(
+            ("reservation.canceled", "task.requeued"),
+            "its worker vanished and the policy vanished_worker gives it to another; it"
+            " waits in its place, the timeouts of its step and its own begin anew, its"
+            " agent leaves the conversation",
         ),
         "cancel": Consequence(
             ("task.canceled", "reservation.canceled"), "by a call, or with its channel"
@@ -299,6 +351,35 @@ CONSEQUENCES: Mapping[str, Mapping[str, Consequence]] = {
         ),
         "wrap": Consequence(("reservation.wrapup",), "capacity stays taken"),
         "complete": Consequence(("reservation.completed",), "capacity is free"),
+        "vanish": Consequence(
+            ("reservation.canceled",),
+            "its worker vanished, which the reason says; no refusal, capacity is free",
+        ),
+    },
+    "connectivity": {
+        "connect": Consequence(
+            ("worker.connectivity.update",),
+            "a session declared the worker, or vouches again; a worker who was taken out"
+            " is available again if the activity is",
+        ),
+        "silence": Consequence(
+            ("worker.connectivity.update",),
+            "no session vouches any more; the grace period begins, and nothing else"
+            " changes yet",
+        ),
+        "restart": Consequence(
+            ("worker.connectivity.update",),
+            "nobody could vouch while the server was down, or wrote nothing; the grace"
+            " period begins anew",
+        ),
+        "expire": Consequence(
+            ("worker.connectivity.update",),
+            "the grace period is over; the policy vanished_worker applies",
+        ),
+        "forget": Consequence(
+            ("worker.connectivity.update",),
+            "a session said so; connectivity has no effect until it is declared again",
+        ),
     },
 }
 
@@ -308,6 +389,16 @@ OPEN_TASK = frozenset({_T.PENDING, _T.RESERVED, _T.ASSIGNED, _T.WRAPPING})
 WAITING_TASK = frozenset({_T.PENDING, _T.RESERVED})
 #: a reservation in one of these holds capacity of its worker
 OPEN_RESERVATION = frozenset({_R.PENDING, _R.ACCEPTED, _R.WRAPPING})
+
+
+def work_state(statuses: Iterable[ReservationStatus]) -> WorkState:
+    """Return what reservations make of the worker who holds them."""
+    held = set(statuses)
+    if _R.ACCEPTED in held:
+        return WorkState.BUSY
+    if _R.WRAPPING in held:
+        return WorkState.WRAPPING
+    return WorkState.OFFERED if _R.PENDING in held else WorkState.IDLE
 
 
 def next_state(machine: str, sid: str, state: _S, cause: str) -> _S:

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from flexcore.domain.buckets import Cell, Durations
+from flexcore.domain.states import Connectivity, WorkState
 
 
 class Scope(StrEnum):
@@ -92,6 +93,8 @@ class WorkerNow(msgspec.Struct, frozen=True, kw_only=True):
     available: bool
     activity_time: int
     channels: tuple[ChannelNow, ...]
+    connectivity: Connectivity
+    work_state: WorkState
 
 
 class RealTime(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ are released, change sets go to the tail and the outbox wakes. Nothing is shown 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -16,8 +16,16 @@ from flexcore.domain.clock import Alarm, Clock, Handle
 from flexcore.domain.errors import Draining, FlexcoreError, Internal, Unavailable
 from flexcore.domain.ids import Ids
 from flexcore.domain.log import ChangeSet
+from flexcore.engine.absence import after_restart, after_stall
 from flexcore.engine.answers import answered
-from flexcore.engine.commands import Answer, Command, Principal, ShiftOffers, Tick
+from flexcore.engine.commands import (
+    Answer,
+    Command,
+    NotePresence,
+    Principal,
+    ShiftOffers,
+    Tick,
+)
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decider, Handler
 from flexcore.engine.keys import missing_keys
@@ -108,21 +116,17 @@ class Account:
     def start(self) -> None:
         """Give back lost time, wake the outbox, and begin to decide."""
         self._committer.register(self)
-        self._give_back(self._clock.now() - self.watermark if self.watermark else 0)
+        gap = self._clock.now() - self.watermark if self.watermark else 0
+        self._make_up(after_restart(self.decider, gap))
         if self._recovered.outbox:
             self._on_outbox(self.sid, self._recovered.outbox)
         self._watch(self._clock.now())
         self._schedule()
 
-    def _give_back(self, gap: int) -> None:
-        """Move every pending offer by the gap before anything else is decided."""
-        if gap <= 0:
-            return
-        offers = self.decider.deadlines.offered()
-        for first in range(0, len(offers), limits.SHIFT_OFFERS):
-            sids = tuple(offers[first : first + limits.SHIFT_OFFERS])
-            shift = Entry(self._nobody, ShiftOffers(gap=gap, sids=sids), None)
-            self._decide(shift, self._clock.now())
+    def _make_up(self, commands: Iterable[Command]) -> None:
+        """Decide what makes up for an absence, before anything else is decided."""
+        for command in commands:
+            self._decide(Entry(self._nobody, command, None), self._clock.now())
 
     # the mailbox
 
@@ -389,7 +393,9 @@ class Account:
         else:
             self._on_outbox(self.sid, self._recovered.outbox)
             for entry in entries:
-                if isinstance(entry.command, ShiftOffers):  # before a deadline acts
+                if entry.caller is None and isinstance(
+                    entry.command, ShiftOffers | NotePresence
+                ):  # before a deadline acts
                     self._decide(entry, self._clock.now())
         self._mailbox.extendleft(
             entry for entry in reversed(entries) if entry.caller is not None
@@ -415,9 +421,9 @@ class Account:
         self._holding_since = self._clock.now()
 
     def resume(self, gap: int) -> None:
-        """Give pending offers the time back, then go on."""
+        """Give pending offers the time back, and those in grace, then go on."""
         self._holding_since = 0
-        self._give_back(gap)
+        self._make_up(after_stall(self.decider, gap))
         self._schedule()
 
     def _internal(self, command: Command, error: Exception) -> Internal:

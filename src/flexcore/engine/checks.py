@@ -14,6 +14,7 @@ from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError
 from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import (
+    Activity,
     Conversation,
     Interaction,
     InteractionChannel,
@@ -34,6 +35,7 @@ from flexcore.domain.states import (
     OPEN_RESERVATION,
     RESERVATION,
     ChannelStatus,
+    Connectivity,
     ConversationState,
     InviteStatus,
     ParticipantStatus,
@@ -77,6 +79,7 @@ def check_account(store: Store, account_sid: str) -> list[str]:
         _purge_problems(store, account_sid),
         _conversation_problems(store, account_sid),
         _task_problems(state),
+        _worker_problems(state),
         _interaction_problems(state),
         _matching_problems(state),
     ):
@@ -345,6 +348,22 @@ def _task_problems(state: State) -> Problems:
             yield f"{row.sid} is held by {row.worker_sid}, who does not exist"
         if row.status == ReservationStatus.PENDING and not deadline_of(row):
             yield f"{row.sid} is pending without a deadline"
+
+
+def _worker_problems(state: State) -> Problems:
+    """Check that nobody is in grace for ever, or available who cannot be."""
+    for row in state.of_kind(Worker):
+        if row.connectivity is Connectivity.GRACE and not row.grace_time:
+            yield f"{row.sid} is in grace without a deadline"
+        if row.taken_out and row.connectivity is not Connectivity.LOST:
+            yield f"{row.sid} is taken out and {row.connectivity}"
+        leaving = bool(row.next_activity_sid)
+        if leaving and not state.count(Reservation, "open_worker_sid", row.sid):
+            yield f"{row.sid} is to leave after work, and has none"
+        activity = state.need(row.activity_sid, Activity)
+        may = activity.available and not (row.taken_out or leaving)
+        if row.available != may:
+            yield f"{row.sid} is {'' if row.available else 'not '}available in error"
 
 
 def _interaction_problems(state: State) -> Problems:

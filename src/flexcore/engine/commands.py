@@ -4,11 +4,11 @@ A field that is None was not given. Every mutating command may carry a `request_
 a repeat with the same one is answered like the first. Times and durations say their
 unit; sids are checked for shape before a command is made.
 
-What all commands are is command.py, those that set routing up are setup_commands.py; this is
-the one module to import them from.
+What all commands are is command.py, those that set routing up are setup_commands.py, those
+of the server itself inner_commands.py; this is the one module to import them from.
 """
 
-from flexcore.domain.parts import CallbackReason, Media, Route
+from flexcore.domain.parts import Media, Route
 from flexcore.domain.states import ReceiptStatus
 from flexcore.engine.command import (
     Answer,
@@ -19,6 +19,15 @@ from flexcore.engine.command import (
     Page,
     Principal,
     Snapshot,
+)
+from flexcore.engine.inner_commands import (
+    AttemptCallback,
+    AttemptSend,
+    NotePresence,
+    ReportCallback,
+    ReportSend,
+    ShiftOffers,
+    Tick,
 )
 from flexcore.engine.setup_commands import (
     BatchCreateWorkers,
@@ -52,6 +61,7 @@ __all__ = [
     "AcceptReservation",
     "AddParticipant",
     "Answer",
+    "AttemptCallback",
     "AttemptSend",
     "BatchCreateTasks",
     "BatchCreateWorkers",
@@ -90,6 +100,7 @@ __all__ = [
     "GetWorkerChannel",
     "ImportWorkspace",
     "Mutation",
+    "NotePresence",
     "Page",
     "Place",
     "Principal",
@@ -99,6 +110,7 @@ __all__ = [
     "ReleaseAddress",
     "RemoveParticipant",
     "ReplayDeadLetter",
+    "ReportCallback",
     "ReportSend",
     "RevokeKey",
     "SendMessage",
@@ -431,62 +443,3 @@ class ReplayDeadLetter(Mutation, frozen=True, kw_only=True):
     """Put a dead outbox entry back on its way."""
 
     sid: str
-
-
-# --- the outbox and time ---------------------------------------------------------------
-
-
-class AttemptSend(Mutation, frozen=True, kw_only=True):
-    """Write down that an entry is being sent, before its socket opens."""
-
-    sid: str
-
-
-class ReportSend(Mutation, frozen=True, kw_only=True):
-    """What became of an attempt.
-
-    `outcome`: sent (the carrier named it `channel_message_sid`), refused (never again),
-    retry (proven not taken), unknown (nobody knows).
-    """
-
-    sid: str
-    outcome: str
-    channel_message_sid: str = ""
-    error_code: int = 0
-    text: str = ""
-    retry_after: int = 0
-
-
-class AttemptCallback(Mutation, frozen=True, kw_only=True):
-    """Write down that an offer's callback is being made, before its socket opens.
-
-    Answers (Reservation, Task, Worker, Workspace), or () when nobody need be asked any
-    more.
-    """
-
-    sid: str
-
-
-class ReportCallback(Mutation, frozen=True, kw_only=True):
-    """What a callback was answered; too late for an offer that is over, it does nothing.
-
-    `instruction`: accept, reject (`activity` moves the worker), or empty: somebody else
-    will say. A `problem` says that it was no answer, unless it is instruction_missing.
-    """
-
-    sid: str
-    instruction: str = ""
-    activity: str = ""
-    problem: CallbackReason | None = None
-    text: str = ""
-
-
-class Tick(Mutation, frozen=True, kw_only=True):
-    """Nothing but the passage of time: what is due is decided."""
-
-
-class ShiftOffers(Mutation, frozen=True, kw_only=True):
-    """Give pending offers back the time nobody could answer in (microseconds)."""
-
-    gap: int
-    sids: tuple[str, ...]

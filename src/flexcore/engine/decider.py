@@ -44,6 +44,7 @@ from flexcore.engine.routing import (
     callbacks,
     offer_endings,
     offers,
+    presence,
     re_evaluation,
     reservations,
     steps,
@@ -107,6 +108,7 @@ def directory_handlers(vault: Vault) -> Mapping[type[c.Command], Handler]:
 _CAUSES: Mapping[type[c.Command], Cause] = {
     c.Tick: Cause.TIMER,
     c.ShiftOffers: Cause.POLICY,
+    c.NotePresence: Cause.POLICY,
     c.ReceiveMessage: Cause.PROVIDER,
     c.ReceiveStatus: Cause.PROVIDER,
     c.AttemptSend: Cause.PROVIDER,
@@ -341,6 +343,8 @@ class Decider:
                 offer_endings.expire(decision, row)
             elif isinstance(row, Task):
                 tasks.expire_task(decision, row)
+            elif isinstance(row, Worker):
+                presence.expire(decision, row)
             elif isinstance(row, Workflow):
                 re_evaluation.go_on(decision, row)
             elif isinstance(row, TaskChannel):
@@ -452,6 +456,7 @@ _ROUTING: Mapping[type[c.Command], Handler] = {
     c.AcceptReservation: reservations.accept_reservation,
     c.RejectReservation: reservations.reject_reservation,
     c.ShiftOffers: reservations.shift_offers,
+    c.NotePresence: presence.note_presence,
     c.AttemptCallback: callbacks.attempt_callback,
     c.ReportCallback: callback_answers.report_callback,
 }

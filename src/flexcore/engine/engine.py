@@ -1,7 +1,7 @@
 """The engine: all accounts of this process behind one Port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -40,6 +40,7 @@ from flexcore.engine.port import (
     LogPage,
     ServerInfo,
     TailBatch,
+    Voucher,
 )
 from flexcore.engine.reporting.board import Boards
 from flexcore.engine.reporting.history import History
@@ -48,6 +49,7 @@ from flexcore.engine.routing.explaining import Explaining
 from flexcore.engine.routing.explanation import Explanation
 from flexcore.engine.setup.searches import Search
 from flexcore.engine.vault import Vault
+from flexcore.engine.vouching import Vouching
 from flexcore.store.interface import OutboxEntry, Store
 
 #: commands that are the directory's to decide
@@ -86,6 +88,7 @@ class Engine:
         self._statistics = Statistics(History(store, self._readers), clock)
         self._boards = Boards(clock, alarm)
         self._accounts: dict[str, Account] = {}
+        self._vouching: dict[str, Vouching] = {}
         self._started = clock.now()
         #: one at a time between a claim and its use, so that none is given back too early
         self._claiming = asyncio.Lock()
@@ -125,6 +128,7 @@ class Engine:
             on_outbox=self._on_outbox,
         )
         self._accounts[sid] = account
+        self._vouching[sid] = Vouching(account, self._clock, self._alarm)
         return account
 
     async def end_streams(self) -> None:
@@ -132,12 +136,16 @@ class Engine:
 
         Those who come back would otherwise all come at once.
         """
+        for vouching in self._vouching.values():
+            vouching.close()
         for account in self._accounts.values():
             while account.tail.close(limits.DRAIN_STREAMS):  # noqa: ASYNC110  # a pause
                 await asyncio.sleep(limits.DRAIN_PAUSE / limits.SECOND)
 
     async def close(self) -> None:
         """Refuse new work, make everything decided durable, and stop."""
+        for vouching in self._vouching.values():
+            vouching.close()
         for account in self._accounts.values():
             await account.close()
         await self._committer.close()
@@ -221,6 +229,11 @@ class Engine:
     def cursor(self, principal: c.Principal, after: int | None = None) -> LogCursor:
         """Return a cursor at a sequence, or at the end."""
         return self._account(principal.account_sid).tail.open(after)
+
+    def vouch(self, principal: c.Principal, ended: Callable[[], None]) -> Voucher:
+        """Return what a session says of its workers."""
+        self._account(principal.account_sid)
+        return self._vouching[principal.account_sid].open(ended)
 
     def log_end(self, principal: c.Principal) -> LogEnd:
         """Return where the log is, and in which epoch."""

@@ -42,7 +42,14 @@ INDEXES: Mapping[type[Row], tuple[str, ...]] = {
     TaskQueue: ("workspace_sid",),
     Workflow: ("workspace_sid",),
     WorkflowRevision: ("workflow_sid",),
-    Worker: ("workspace_sid", "name_key", "activity_sid", "return_activity_sid"),
+    Worker: (
+        "workspace_sid",
+        "name_key",
+        "activity_sid",
+        "return_activity_sid",
+        "next_activity_sid",
+        "available_workspace_sid",
+    ),
     WorkerChannel: ("worker_sid",),
     # What Task.open_sids gives, in its order.
     Task: (

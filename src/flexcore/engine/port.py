@@ -4,12 +4,13 @@ Services, channels and HTTP import this and `engine.commands` only, so that they
 to another process without the engine noticing.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from flexcore.domain.errors import FlexcoreError
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Row
 from flexcore.domain.parts import CallbackReason, Media
@@ -182,6 +183,30 @@ class LogCursor(Protocol):
         ...
 
 
+class Voucher(Protocol):
+    """What a session says of its workers; a heartbeat speaks for all of them."""
+
+    def connect(self, worker_sids: Iterable[str]) -> None:
+        """Vouch for workers from now on; those it cannot vouch for are lost at once."""
+        ...
+
+    def disconnect(self, worker_sids: Iterable[str], *, forget: bool = False) -> None:
+        """Vouch for workers no more; with `forget` that means nothing about them."""
+        ...
+
+    def beat(self) -> None:
+        """Vouch for all of them again."""
+        ...
+
+    def take_lost(self) -> Sequence[tuple[str, FlexcoreError]]:
+        """Return the workers it does not vouch for though nobody asked, and why."""
+        ...
+
+    def close(self) -> None:
+        """End with the session."""
+        ...
+
+
 class LogEnd(msgspec.Struct, frozen=True):
     """Where an account's log is; `epoch` counts its owners."""
 
@@ -265,6 +290,13 @@ class Port(Protocol):
 
     def cursor(self, principal: Principal, after: int | None = None) -> LogCursor:
         """Return a cursor at a sequence, or at the end; whoever asks closes it."""
+        ...
+
+    def vouch(self, principal: Principal, ended: Callable[[], None]) -> Voucher:
+        """Return what a session says of its workers; whoever asks closes it.
+
+        `ended` is called when there is something in `take_lost`.
+        """
         ...
 
     def log_end(self, principal: Principal) -> LogEnd:

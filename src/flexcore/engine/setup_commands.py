@@ -32,7 +32,7 @@ class CreateWorkspace(Mutation, frozen=True, kw_only=True):
 
 
 class UpdateWorkspace(Mutation, frozen=True, kw_only=True):
-    """Answers (Workspace,); activities by sid or friendly name."""
+    """Answers (Workspace,); activities and queue by sid or friendly name."""
 
     sid: str
     friendly_name: str | None = None
@@ -42,6 +42,7 @@ class UpdateWorkspace(Mutation, frozen=True, kw_only=True):
     policies: dict[str, Value] | None = None
     prioritize_queue_order: str | None = None
     rotate_callback_secret: bool = False
+    vanished_queue: str | None = None
     expected_version: int = 0
 
 
@@ -207,13 +208,17 @@ class BatchCreateWorkers(Mutation, frozen=True, kw_only=True):
 
 
 class UpdateWorker(Mutation, frozen=True, kw_only=True):
-    """Answers (Worker, WorkerChannel ...)."""
+    """Answers (Worker, WorkerChannel ...).
+
+    With `after_current_work` the worker moves to `activity` once nothing is left to do.
+    """
 
     sid: str
     friendly_name: str | None = None
     attributes: str | None = None
     attributes_patch: str | None = None
     activity: str | None = None
+    after_current_work: bool = False
     reject_pending_reservations: bool = False
     expected_version: int = 0
 

@@ -6,7 +6,14 @@ nothing here needs to be undone when a decision is.
 
 from sortedcontainers import SortedList
 
-from flexcore.domain.model import Reservation, Row, Task, TaskChannel, Workflow
+from flexcore.domain.model import (
+    Reservation,
+    Row,
+    Task,
+    TaskChannel,
+    Worker,
+    Workflow,
+)
 from flexcore.domain.states import OPEN_TASK, ReservationStatus, TaskStatus
 from flexcore.engine.routing.refusals import retry_time
 
@@ -17,6 +24,8 @@ def deadline_of(row: Row) -> int:
         return row.deadline if row.status == ReservationStatus.PENDING else 0
     if isinstance(row, Task):
         return _deadline_of_task(row)
+    if isinstance(row, Worker):
+        return row.grace_time
     if isinstance(row, Workflow):
         return row.re_evaluate_time
     if isinstance(row, TaskChannel):
@@ -92,4 +101,4 @@ def _order_of(row: Row) -> int:
     """Return the sequence of a row's creation; configuration comes before all work."""
     if isinstance(row, Task):
         return row.sequence
-    return row.order if isinstance(row, Reservation) else 0
+    return row.order if isinstance(row, Reservation | Worker) else 0

@@ -7,7 +7,7 @@ snapshots of workers who are subscribed once everything before is written.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -78,6 +78,8 @@ class AgentSession:
         self._window = CreditWindow(port.now)
         #: read from the log, and not yet written
         self._queue: deque[_Told | _Joined | _Left] = deque()
+        #: for whom it vouches
+        self._voucher = port.vouch(self._principal, self._cursor.wake)
         self._asked: asyncio.Queue[pb.Subscribe | pb.Unsubscribe] = asyncio.Queue(
             limits.SESSION_SUBSCRIPTIONS
         )
@@ -93,6 +95,7 @@ class AgentSession:
         finally:
             # Before anything is waited for: whoever is canceled twice does not come so far.
             self._cursor.close()
+            self._voucher.close()
             reader.cancel()
             await self._commands.close()
             await asyncio.gather(reader, return_exceptions=True)
@@ -115,9 +118,18 @@ class AgentSession:
                 await self._commands.put(request.command)
             elif what == "ack_events":
                 self._window.acknowledge(request.ack_events.sequence)
+            elif what == "heartbeat":
+                self._voucher.beat()
+            elif what == "declare":
+                self._declare(request.declare)
             else:
                 await self._asked.put(getattr(request, what))
             self._cursor.wake()
+
+    def _declare(self, declare: pb.Declare) -> None:
+        self._voucher.disconnect(self._own(declare.disconnected_worker_sids))
+        self._voucher.disconnect(self._own(declare.untracked_worker_sids), forget=True)
+        self._voucher.connect(self._own(declare.connected_worker_sids))
 
     # what is written
 
@@ -130,7 +142,7 @@ class AgentSession:
                     return
             if results := self._commands.take():
                 await self._say(pb.AgentSessionResponse(results=results))
-            elif await self._write_next():
+            elif await self._write_next() or self._drop_lost():
                 pass
             elif self._may_subscribe():
                 await self._change(self._asked.get_nowait())
@@ -231,19 +243,13 @@ class AgentSession:
 
     async def _change(self, asked: pb.Subscribe | pb.Unsubscribe) -> None:
         if isinstance(asked, pb.Unsubscribe):
-            leaving = [
-                sid for sid in dict.fromkeys(asked.worker_sids) if sid in self._workers
-            ]
-            for sid in leaving:
-                self._workers.discard(sid)
-                self._cursor.unwatch(sid)
-            self._queue.append(_Left(leaving))
+            sids = list(dict.fromkeys(asked.worker_sids))
+            self._voucher.disconnect(sids)
+            self._leave([sid for sid in sids if sid in self._workers])
             return
-        wanted = [
+        wanted = self._own(
             sid for sid in dict.fromkeys(asked.worker_sids) if sid not in self._workers
-        ]
-        if self._principal.is_worker:
-            wanted = self._own(wanted)
+        )
         if asked.resume_token and self._resume(asked.resume_token, wanted):
             await self._say(pb.AgentSessionResponse())
             return
@@ -258,13 +264,31 @@ class AgentSession:
             while await self._write_next():
                 pass
 
-    def _own(self, wanted: Sequence[str]) -> list[str]:
+    def _own(self, wanted: Iterable[str]) -> list[str]:
         """Pass over whom a worker's token is not for: a place needs no snapshot."""
-        mine = self._principal.worker_sid
+        wanted, mine = list(wanted), self._principal.worker_sid
+        if not self._principal.is_worker:
+            return wanted
         for sid in wanted:
             if sid != mine:
                 self._queue.append(_Left((), (sid,), NotFound("worker", sid)))
         return [sid for sid in wanted if sid == mine]
+
+    def _drop_lost(self) -> bool:
+        """Leave the workers that the session lost; say whether there are any."""
+        lost = () if self._queue else self._voucher.take_lost()
+        for sid, error in lost:
+            self._leave((sid,), error)
+        return bool(lost)
+
+    def _leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
+        """Tell of workers no more, once everything before is written."""
+        leaving = [sid for sid in sids if sid in self._workers]
+        for sid in leaving:
+            self._workers.discard(sid)
+            self._cursor.unwatch(sid)
+        others = [sid for sid in sids if sid not in leaving]
+        self._queue.append(_Left(leaving, others, error))
 
     def _resume(self, token: str, wanted: Sequence[str]) -> bool:
         """Go on after a token; False when that is too far behind."""

@@ -112,7 +112,7 @@ def snapshot_to_proto(snapshot: Answer) -> routing_service_pb2.ReservationSnapsh
     """Convert how things stand with a worker."""
     shown = routing_service_pb2.ReservationSnapshot()
     rows_to_proto(shown, snapshot.rows, snapshot.time, snapshot.names)
-    add_load(shown.worker_channels, snapshot.rows)
+    add_load(shown.worker_channels, snapshot.rows, shown.worker)
     return shown
 
 

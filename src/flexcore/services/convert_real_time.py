@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from flexcore.domain.statistics import RealTime, TasksNow, WorkerNow, WorkersNow
 from flexcore.services.convert import duration_to_proto, time_to_proto
+from flexcore.services.convert_workspace import CONNECTIVITY, WORK_STATE
 from flexcore.v1 import statistics_pb2 as pb
 
 V = TypeVar("V")
@@ -94,6 +95,8 @@ def worker_now(worker: WorkerNow) -> pb.RealTimeWorkerStatistics:
         activity_name=worker.activity_name,
         available=worker.available,
         activity_time=time_to_proto(worker.activity_time),
+        connectivity=CONNECTIVITY[worker.connectivity],
+        work_state=WORK_STATE[worker.work_state],
         channels=[
             pb.RealTimeWorkerChannelStatistics(
                 task_channel_sid=each.task_channel_sid,

@@ -28,13 +28,22 @@ from flexcore.domain.model import (
 )
 from flexcore.domain.plan_lint import warnings_of_plan
 from flexcore.domain.semantics import resolved
-from flexcore.domain.states import OPEN_RESERVATION, ReservationStatus
+from flexcore.domain.states import (
+    OPEN_RESERVATION,
+    Connectivity,
+    ReservationStatus,
+    WorkState,
+    work_state,
+)
 from flexcore.domain.workflows import saved_plan
-from flexcore.services.convert import seconds_to_proto, time_to_proto
+from flexcore.services.convert import numbers, seconds_to_proto, time_to_proto
 from flexcore.services.convert_policy import SEMANTICS, TASK_ORDER, policies_to_proto
 from flexcore.v1 import workspace_pb2
 
 R = TypeVar("R", bound=Row)
+
+CONNECTIVITY = numbers(workspace_pb2.Connectivity, "CONNECTIVITY", Connectivity)
+WORK_STATE = numbers(workspace_pb2.WorkState, "WORK_STATE", WorkState)
 
 
 def workspace_to_proto(row: Workspace) -> workspace_pb2.Workspace:
@@ -52,6 +61,7 @@ def workspace_to_proto(row: Workspace) -> workspace_pb2.Workspace:
         policies=policies_to_proto(row.policies),
         effective_policies=policies_to_proto(effective),
         prioritize_queue_order=TASK_ORDER[row.prioritize_queue_order],
+        vanished_queue_sid=row.vanished_queue_sid,
     )
 
 
@@ -142,10 +152,13 @@ def worker_to_proto(row: Worker) -> workspace_pb2.Worker:
         attributes=row.attributes,
         activity_sid=row.activity_sid,
         activity_time=time_to_proto(row.activity_time),
-        available=row.available_time > 0,
+        available=row.available,
         available_time=time_to_proto(row.available_time),
         missed_offers=row.missed_offers,
         return_activity_sid=row.return_activity_sid,
+        next_activity_sid=row.next_activity_sid,
+        connectivity=CONNECTIVITY[row.connectivity],
+        grace_time=time_to_proto(row.grace_time),
     )
 
 
@@ -168,9 +181,11 @@ def worker_channel_to_proto(row: WorkerChannel) -> workspace_pb2.WorkerChannel:
 
 
 def add_load(
-    channels: Iterable[workspace_pb2.WorkerChannel], rows: Iterable[Row]
+    channels: Iterable[workspace_pb2.WorkerChannel],
+    rows: Iterable[Row],
+    worker: workspace_pb2.Worker | None = None,
 ) -> None:
-    """Say how much of its channels a worker uses, by the open reservations in `rows`."""
+    """Say what a worker has at hand, by the open reservations in `rows`."""
     held = [
         row
         for row in rows
@@ -183,6 +198,9 @@ def add_load(
         channel.available_capacity_percentage = percentage_left(
             len(here), channel.configured_capacity
         )
+        channel.work_state = WORK_STATE[work_state(row.status for row in here)]
+    if worker is not None:
+        worker.work_state = WORK_STATE[work_state(row.status for row in held)]
 
 
 def percentage_left(occupied: int, capacity: int) -> int:

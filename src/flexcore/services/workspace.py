@@ -342,7 +342,7 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         command = commands.GetWorker(sid=request.sid)
         answer = await self._port.submit(caller(), command)
         response = answer_to_proto(worker_pb.GetWorkerResponse(), answer)
-        add_load(response.worker_channels, answer.rows)
+        add_load(response.worker_channels, answer.rows, response.worker)
         return response
 
     async def ListWorkers(

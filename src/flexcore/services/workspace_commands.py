@@ -57,6 +57,7 @@ def update_workspace(
         policies=_policies(request),
         prioritize_queue_order=TASK_ORDER_TEXT.get(request.prioritize_queue_order),
         rotate_callback_secret=request.rotate_callback_secret,
+        vanished_queue=given(request, "vanished_queue"),
         expected_version=request.version,
     )
 
@@ -240,6 +241,7 @@ def update_worker(request: worker_pb.UpdateWorkerRequest) -> commands.UpdateWork
         attributes=given(request, "attributes"),
         attributes_patch=given(request, "attributes_patch"),
         activity=given(request, "activity"),
+        after_current_work=request.after_current_work,
         reject_pending_reservations=request.reject_pending_reservations,
         expected_version=request.version,
     )

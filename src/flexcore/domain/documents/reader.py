@@ -147,6 +147,8 @@ def _read_ends(scope: Scope, entry: Entry) -> None:
     scope.workspace = scope.workspace.evolve(
         default_activity_sid=scope.activity(entry, "default_activity"),
         timeout_activity_sid=scope.activity(entry, "timeout_activity"),
+        # Of a document in parts it may come later.
+        vanished_queue_sid=entry.sid("WQ", "vanished_queue_sid"),
     )
     if not entry.boolean("multi_task_enabled", otherwise=True):
         entry.note("multi_task_enabled", "there is no single-tasking")

@@ -64,6 +64,7 @@ def _workspace(row: Workspace) -> JsonObject:
         "prioritize_queue_order": row.prioritize_queue_order,
         "default_activity_sid": row.default_activity_sid,
         "timeout_activity_sid": row.timeout_activity_sid,
+        "vanished_queue_sid": row.vanished_queue_sid,
     }
 
 

@@ -11,6 +11,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
 
     `policies` are those set for themselves; the others are those of `semantics`. Workers
     of queues of both orders empty those of `prioritize_queue_order` first.
+    `vanished_queue_sid` is where the policy vanished_worker `queue` leads.
     `callback_secret` counts how often the secret that signs callbacks was replaced.
     """
 
@@ -21,6 +22,7 @@ class Workspace(Row, frozen=True, gc=False, kw_only=True, tag="workspace"):
     policies: dict[str, Value] = msgspec.field(default_factory=dict)
     prioritize_queue_order: str = "FIFO"
     callback_secret: int = 0
+    vanished_queue_sid: str = ""
 
 
 class Activity(Row, frozen=True, gc=False, kw_only=True, tag="activity"):

@@ -1,6 +1,7 @@
 """Workers, and what each may do on a task channel."""
 
 from flexcore.domain.model.row import Row
+from flexcore.domain.states import Connectivity
 
 
 class Worker(Row, frozen=True, gc=False, kw_only=True, tag="worker"):
@@ -8,7 +9,10 @@ class Worker(Row, frozen=True, gc=False, kw_only=True, tag="worker"):
 
     `available_time` is since when the worker has been available without a break;
     `missed_offers` how many offers in a row ran out; `return_activity_sid` where the
-    worker goes back to on the next sign of life (policy missed_offer).
+    worker goes back to on the next sign of life (policy missed_offer);
+    `next_activity_sid` what the worker does once no work is left. `grace_time` is when
+    the grace period ends, or when the next few tasks of a vanished worker go on;
+    `taken_out` says that it ended where the policy vanished_worker has effects.
     """
 
     workspace_sid: str
@@ -20,6 +24,20 @@ class Worker(Row, frozen=True, gc=False, kw_only=True, tag="worker"):
     available_time: int = 0
     missed_offers: int = 0
     return_activity_sid: str = ""
+    next_activity_sid: str = ""
+    connectivity: Connectivity = Connectivity.UNTRACKED
+    grace_time: int = 0
+    taken_out: bool = False
+
+    @property
+    def available(self) -> bool:
+        """Whether the worker may be offered tasks."""
+        return self.available_time > 0
+
+    @property
+    def available_workspace_sid(self) -> str:
+        """The workspace, as long as the worker may be offered tasks."""
+        return self.workspace_sid if self.available else ""
 
     @property
     def name_key(self) -> str:

@@ -50,7 +50,11 @@ def follow(decision: Decision, task: Task, cause: str) -> None:
         return
     cause = "expire" if cause in _EXPIRES else cause
     status = next_state("invite", invite.sid, invite.status, cause)
-    invite = decision.change(invite, f"invite.{status.value}", status=status)
+    if cause == "vanish":
+        _follow_agent(decision, task, "leave")
+    invite = decision.change(
+        invite, f"invite.{status.value}", status=status, reservation_sid=""
+    )
     if status in (InviteStatus.CANCELED, InviteStatus.TIMED_OUT):
         _close_if_alone(decision, invite, task.reason)
 

@@ -12,7 +12,7 @@ from flexcore.domain.model import (
     Worker,
     WorkerChannel,
 )
-from flexcore.domain.states import TaskStatus
+from flexcore.domain.states import TaskStatus, work_state
 from flexcore.domain.statistics import (
     ActivityWorkers,
     ChannelNow,
@@ -83,30 +83,30 @@ def _workers(state: State, workspace_sid: str) -> WorkersNow:
         return state.count(Worker, "activity_sid", activity.sid)
 
     total = state.count(Worker, "workspace_sid", workspace_sid)
-    return _by_activity(state, workspace_sid, total, count)
+    available = state.count(Worker, "available_workspace_sid", workspace_sid)
+    return _by_activity(state, workspace_sid, total, available, count)
 
 
 def _workers_of_queue(decider: Decider, queue_sid: str) -> WorkersNow:
     queue = decider.state.need(queue_sid, TaskQueue)
-    total, count = decider.matching.members(queue)
-    return _by_activity(decider.state, queue.workspace_sid, total, count)
+    total, available, count = decider.matching.members(queue)
+    return _by_activity(decider.state, queue.workspace_sid, total, available, count)
 
 
 def _by_activity(
     state: State,
     workspace_sid: str,
     total: int,
+    available: int,
     count: Callable[[Activity], int],
 ) -> WorkersNow:
     rows = state.where(Activity, "workspace_sid", workspace_sid)
-    counts = [(row, count(row)) for row in rows]
     return WorkersNow(
         activities=tuple(
-            ActivityWorkers(row.sid, row.friendly_name, number)
-            for row, number in counts
+            ActivityWorkers(row.sid, row.friendly_name, count(row)) for row in rows
         ),
         total=total,
-        available=sum(number for row, number in counts if row.available),
+        available=available,
     )
 
 
@@ -118,7 +118,7 @@ def _worker(state: State, worker_sid: str, task_channel_sid: str) -> WorkerNow:
     return WorkerNow(
         activity_sid=activity.sid,
         activity_name=activity.friendly_name,
-        available=activity.available,
+        available=worker.available,
         activity_time=worker.activity_time,
         channels=tuple(
             ChannelNow(
@@ -131,6 +131,8 @@ def _worker(state: State, worker_sid: str, task_channel_sid: str) -> WorkerNow:
             for row in sorted(channels, key=lambda row: row.task_channel_unique_name)
             if task_channel_sid in ("", row.task_channel_sid)
         ),
+        connectivity=worker.connectivity,
+        work_state=work_state(row.status for row in held),
     )
 
 

@@ -24,6 +24,7 @@ CONDITIONS = (
     "step",
     "refused",
     "activity",
+    "presence",
     "channel",
     "capacity",
 )
@@ -48,6 +49,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 _SUMMARIES = {
     "activity": "not available",
+    "presence": "out of reach, or leaving",
     "capacity": "no room on the channel",
 }
 
@@ -75,7 +77,15 @@ class Conditions:
         activity = self._state.need(worker.activity_sid, Activity)
         if not activity.available:
             yield Failure("activity", f"is {activity.friendly_name}")
+        elif not worker.available:
+            yield Failure("presence", self._why_absent(worker))
         yield from self._room_failures(worker)
+
+    def _why_absent(self, worker: Worker) -> str:
+        if worker.taken_out:
+            return "is out of reach"
+        following = self._state.need(worker.next_activity_sid, Activity)
+        return f"goes to {following.friendly_name} after the present work"
 
     def _expression_failures(self, worker: Worker) -> Iterator[Failure]:
         attributes = attributes_of(self._state, worker)

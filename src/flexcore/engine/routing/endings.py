@@ -19,6 +19,7 @@ from flexcore.domain.states import (
 from flexcore.engine.decision import Decision
 from flexcore.engine.messaging import invites
 from flexcore.engine.routing import clocks
+from flexcore.engine.setup.intent import work_ended
 from flexcore.engine.setup.policies import policies_of
 from flexcore.engine.setup.workspaces import Rows
 from flexcore.engine.state import State
@@ -44,6 +45,7 @@ def turn(
     )
     if status not in OPEN_RESERVATION:
         clocks.released(decision, row.worker_sid, row.task_channel_sid)
+        work_ended(decision, row.worker_sid)
     return row
 
 

@@ -151,15 +151,16 @@ class Matching:
             for row in activities
         }
 
-    def members(self, queue: TaskQueue) -> tuple[int, Callable[[Activity], int]]:
-        """Return how many workers a queue is for, and how many are in an activity."""
+    def members(self, queue: TaskQueue) -> tuple[int, int, Callable[[Activity], int]]:
+        """Return how many workers a queue has, are available, and are in an activity."""
         desk = self._desks[queue.workspace_sid]
         number = desk.number(queue.sid)
 
         def in_activity(activity: Activity) -> int:
             return desk.router.in_activity(number, desk.number(activity.sid))
 
-        return desk.router.members(number), in_activity
+        router = desk.router
+        return router.members(number), router.available(number), in_activity
 
     # what changed
 
@@ -291,7 +292,7 @@ class Matching:
             desk.add_worker(
                 worker,
                 attributes_of(self._state, worker),
-                available=self._available(worker),
+                available=worker.available,
             )
             for channel in self._state.where(WorkerChannel, "worker_sid", worker.sid):
                 self._set_channel(desk, channel)
@@ -311,15 +312,12 @@ class Matching:
             desk.router.set_activity(
                 handle,
                 desk.number(worker.activity_sid),
-                self._available(worker),
+                worker.available,
                 worker.available_time,
             )
         if renamed:
             self._resolve(before)
             self._resolve(worker)
-
-    def _available(self, worker: Worker) -> bool:
-        return self._state.need(worker.activity_sid, Activity).available
 
     def _sync_reservation(self, before: Row | None, row: Row | None) -> None:
         reservation = row or before

@@ -2,7 +2,8 @@
 
 from flexcore.domain.model import Worker, Workspace
 from flexcore.engine.decision import Decision
-from flexcore.engine.setup.activities import move_to, resolve_activity
+from flexcore.engine.setup.activities import resolve_activity
+from flexcore.engine.setup.intent import move_to
 from flexcore.engine.setup.policies import policies_of
 
 
@@ -25,7 +26,7 @@ def follow(decision: Decision, worker: Worker, queue_sid: str) -> None:
     if rule == "soft_away" and worker.activity_sid == away.sid:
         return  # away already, and the way back stays as it is
     back = worker.return_activity_sid or worker.activity_sid
-    worker = move_to(decision, worker, away)
+    worker = move_to(decision, worker, away, then=worker.next_activity_sid)
     if rule == "soft_away":
         decision.change(worker, return_activity_sid=back)
 
@@ -44,4 +45,4 @@ def seen(decision: Decision, worker_sid: str) -> Worker:
     if not worker.return_activity_sid:
         return worker
     back = resolve_activity(decision, worker.workspace_sid, worker.return_activity_sid)
-    return move_to(decision, worker, back)
+    return move_to(decision, worker, back, then=worker.next_activity_sid)

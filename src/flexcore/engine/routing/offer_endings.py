@@ -5,7 +5,7 @@ have gone meanwhile.
 """
 
 from flexcore.domain import limits
-from flexcore.domain.model import Reservation, Task, Worker
+from flexcore.domain.model import Reservation, Task, TaskQueue, Worker
 from flexcore.domain.plans import RESTART, ROUTED
 from flexcore.domain.states import ReservationStatus, next_state
 from flexcore.engine.decision import Decision
@@ -51,6 +51,36 @@ def return_task(decision: Decision, task: Task) -> Task:
     counting = refusals.still_counting(task, decision.now)
     task = decision.change(task, status=status, refusals=counting)
     invites.follow(decision, task, "unoffered")
+    return _wait_or_go_on(decision, task)
+
+
+def requeue(decision: Decision, task: Task, queue: TaskQueue | None) -> Task:
+    """Take a task from a worker who vanished; it waits where it was when it was taken.
+
+    With a queue it waits there instead.
+
+    Its place in line is that of its virtual start, which it kept. It has a whole time to
+    be taken again, in its step and in all: a chat of hours would be over otherwise.
+    """
+    state = decision.state
+    after = task.evolve(
+        status=next_state("task", task.sid, task.status, "vanish"),
+        deadline=decision.now + task.timeout_seconds * limits.SECOND,
+        limit_time=0,
+    )
+    if task.step_filter == ROUTED:
+        after = routes.begun_anew(after, decision.now)
+    elif task.step_filter != RESTART:
+        after = steps.begun_anew(state, after, decision.now)
+    task = decision.replace(task, after, "task.requeued")
+    invites.follow(decision, task, "vanish")
+    if queue is not None and task.assignment_count < limits.ASSIGNMENTS_MAX:
+        return routes.send_to(decision, task, queue)
+    return _wait_or_go_on(decision, task)
+
+
+def _wait_or_go_on(decision: Decision, task: Task) -> Task:
+    """Let a task that waits again wait in its step, if it is still to be there."""
     if task.assignment_count >= limits.ASSIGNMENTS_MAX:
         return end_task(decision, task, "overrun", "Max assignment count exceeded")
     if routes.is_direct(task):

@@ -65,12 +65,13 @@ def _oldest(state: State, workflow: Workflow) -> list[Task]:
 
 
 def _move(decision: Decision, task: Task, revision_sid: str) -> None:
-    """Pin a task to a revision; one that waits enters it now, an offered one later."""
-    offered = task.status == TaskStatus.RESERVED and task.step_filter != ROUTED
+    """Pin a task to a revision; one that waits enters it now, others if they come back."""
+    taken = (TaskStatus.RESERVED, TaskStatus.ASSIGNED)
+    later = task.status in taken and task.step_filter != ROUTED
     task = decision.change(
         task,
         workflow_revision_sid=revision_sid,
-        step_filter=RESTART if offered else task.step_filter,
+        step_filter=RESTART if later else task.step_filter,
     )
     if task.status == TaskStatus.PENDING and task.step_filter != ROUTED:
         steps.reenter(decision, task)

@@ -23,6 +23,7 @@ _NOT_IN = ("not_in", "not_in_array", "not_in_known", "not_in_or_missing")
 _LACKING = ("not_contains", "lacks")
 _CONDITIONS = {
     "activity": "when available",
+    "presence": "when back",
     "channel": "with the channel open",
     "capacity": "with more room",
     "refused": "once the refusal is over",

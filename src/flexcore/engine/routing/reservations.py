@@ -27,7 +27,8 @@ from flexcore.engine.decision import Decision
 from flexcore.engine.messaging import invites
 from flexcore.engine.routing import clocks, missed_offers, offer_endings, offers
 from flexcore.engine.routing.eligibility import failures
-from flexcore.engine.setup.activities import move_to, resolve_activity
+from flexcore.engine.setup.activities import resolve_activity
+from flexcore.engine.setup.intent import move_to
 from flexcore.engine.setup.policies import policies_of
 from flexcore.engine.setup.workspaces import Rows
 

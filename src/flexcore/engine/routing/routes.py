@@ -163,6 +163,26 @@ def _due(task: Task, number: int, row: Worker | TaskQueue, now: int) -> int:
     return now + seconds * limits.SECOND if seconds else 0
 
 
+def send_to(decision: Decision, task: Task, queue: TaskQueue) -> Task:
+    """Let a task wait in a queue until somebody has it, by one link more at most.
+
+    What was to follow of its way is given up: the queue is for it now.
+    """
+    link = Route(queue.sid, 0, ignore_capacity=False)
+    way = task.routes[: task.route + 1]
+    if way[-1:] != (link,):
+        way = (*way, link)
+    return _take(decision, task.evolve(routes=way), len(way) - 1)
+
+
+def begun_anew(task: Task, now: int) -> Task:
+    """Return the task with the whole wait of its link before it."""
+    link = current(task)
+    seconds = 0 if link is None else link.wait_seconds
+    due = now + seconds * limits.SECOND if seconds else 0
+    return task.evolve(step_start=now, step_deadline=due)
+
+
 def _take(decision: Decision, task: Task, number: int) -> Task:
     found = link_from(decision.state, task, number)
     if found is None:

@@ -138,6 +138,19 @@ def entered(state: State, task: Task, step: Step, now: int, start: int) -> Task:
     )
 
 
+def begun_anew(state: State, task: Task, now: int) -> Task:
+    """Return the task with its step before it; the clock `age` runs on meanwhile."""
+    step = step_of(state, task)
+    seconds = 0 if step is None else step.target.timeout_seconds or 0
+    policies = policies_of(state, task.workspace_sid, task.task_queue_sid)
+    begin = task.step_start if policies.step_clock == "age" else now
+    return task.evolve(
+        step_start=begin,
+        step_deadline=begin + seconds * limits.SECOND if seconds else 0,
+        skip_pending=step is not None and step.target.skip_if is not None,
+    )
+
+
 def enter_step(decision: Decision, task: Task, step: Step, start: int) -> Task:
     """Move a waiting task into a step, and on from those that are over already."""
     task = _enter(decision, task, step, start)

@@ -1,4 +1,4 @@
-"""Activities: what workers do, and moving a worker from one to another."""
+"""Activities: what workers do. Who does what is intent.py."""
 
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
@@ -65,7 +65,11 @@ def delete_activity(decision: Decision, command: DeleteActivity) -> Rows:
     refuse_used(
         decision,
         activity,
-        [(Worker, "activity_sid", sid), (Worker, "return_activity_sid", sid)],
+        [
+            (Worker, "activity_sid", sid),
+            (Worker, "return_activity_sid", sid),
+            (Worker, "next_activity_sid", sid),
+        ],
         *((workspace,) if ends_there else ()),
         *_naming(decision, activity),
     )
@@ -89,20 +93,3 @@ def resolve_activity(decision: Decision, workspace_sid: str, text: str) -> Activ
         if text in (row.sid, row.friendly_name):
             return row
     raise InvalidArgument("activity", f"{text!r} is no activity of {workspace_sid}")
-
-
-def move_to(decision: Decision, worker: Worker, activity: Activity) -> Worker:
-    """Change what a worker is doing; no event when nothing changes."""
-    if worker.activity_sid == activity.sid:
-        if not worker.return_activity_sid:
-            return worker
-        return decision.change(worker, "worker.updated", return_activity_sid="")
-    since = worker.available_time or decision.now
-    return decision.change(
-        worker,
-        "worker.activity.update",
-        activity_sid=activity.sid,
-        activity_time=decision.now,
-        available_time=since if activity.available else 0,
-        return_activity_sid="",
-    )

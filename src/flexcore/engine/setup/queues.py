@@ -71,9 +71,10 @@ def update_task_queue(decision: Decision, command: UpdateTaskQueue) -> Rows:
 
 
 def delete_task_queue(decision: Decision, command: DeleteTaskQueue) -> Rows:
-    """Delete a queue no open task is in, or could come into by its workflow or targets."""
+    """Delete a queue no open task is in, or could come into by what leads there."""
     queue = decision.get(command.sid, TaskQueue)
     decision.expect(queue, command.expected_version)
+    workspace = decision.state.need(queue.workspace_sid, Workspace)
     refuse_used(
         decision,
         queue,
@@ -84,6 +85,7 @@ def delete_task_queue(decision: Decision, command: DeleteTaskQueue) -> Rows:
         *leading_to(
             decision, queue.workspace_sid, lambda text: names_queue(text, queue.sid)
         ),
+        *((workspace,) if workspace.vanished_queue_sid == queue.sid else ()),
     )
     decision.delete(queue, "task-queue.deleted")
     return (queue,)

@@ -22,7 +22,8 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.routing import missed_offers, offer_endings, routes
-from flexcore.engine.setup.activities import move_to, resolve_activity
+from flexcore.engine.setup.activities import resolve_activity
+from flexcore.engine.setup.intent import move_after_work, move_to
 from flexcore.engine.setup.rooms import add_room, give_rooms
 from flexcore.engine.setup.workspaces import (
     Rows,
@@ -123,23 +124,30 @@ def update_worker(decision: Decision, command: UpdateWorker) -> Rows:
             _refuse_name(decision, renamed)
         worker = decision.change(worker, "worker.updated", friendly_name=name)
     worker = _update_attributes(decision, worker, command)
-    if command.reject_pending_reservations and command.activity is None:
-        raise InvalidArgument(
-            "reject_pending_reservations", "is only for a change of activity"
-        )
-    if command.activity is None:
-        worker = missed_offers.seen(decision, worker.sid)
+    if command.activity is not None:
+        _change_activity(decision, worker, command.activity, command)
     else:
-        activity = resolve_activity(decision, worker.workspace_sid, command.activity)
-        if command.reject_pending_reservations and activity.available:
-            raise InvalidArgument(
-                "reject_pending_reservations",
-                f"is for activities that are not available, {activity.friendly_name} is",
-            )
-        worker = move_to(decision, worker, activity)
-        if command.reject_pending_reservations:
-            _reject_pending(decision, worker)
+        for field in ("reject_pending_reservations", "after_current_work"):
+            if getattr(command, field):
+                raise InvalidArgument(field, "is only for a change of activity")
+        missed_offers.seen(decision, worker.sid)
     return (worker, *decision.state.where(WorkerChannel, "worker_sid", worker.sid))
+
+
+def _change_activity(
+    decision: Decision, worker: Worker, text: str, command: UpdateWorker
+) -> None:
+    """Move a worker now, or once the present work is done; offers may go before."""
+    activity = resolve_activity(decision, worker.workspace_sid, text)
+    if command.reject_pending_reservations and activity.available:
+        raise InvalidArgument(
+            "reject_pending_reservations",
+            f"is for activities that are not available, {activity.friendly_name} is",
+        )
+    move = move_after_work if command.after_current_work else move_to
+    worker = move(decision, worker, activity)
+    if command.reject_pending_reservations:
+        _reject_pending(decision, worker)
 
 
 def _reject_pending(decision: Decision, worker: Worker) -> None:

@@ -174,9 +174,24 @@ def update_workspace(decision: Decision, command: UpdateWorkspace) -> Rows:
         after = after.evolve(policies=check_overrides(command.policies))
     if command.prioritize_queue_order is not None:
         after = after.evolve(prioritize_queue_order=command.prioritize_queue_order)
+    if command.vanished_queue is not None:
+        sid = _queue_sid(decision, workspace, command.vanished_queue)
+        after = after.evolve(vanished_queue_sid=sid)
     if command.rotate_callback_secret:
         after = after.evolve(callback_secret=workspace.callback_secret + 1)
     return (decision.replace(workspace, after, "workspace.updated"),)
+
+
+def _queue_sid(decision: Decision, workspace: Workspace, text: str) -> str:
+    """Return the sid of the queue `text` names; an empty one names none."""
+    if not text:
+        return ""
+    for row in decision.state.each(TaskQueue, "workspace_sid", workspace.sid):
+        if text in (row.sid, row.friendly_name):
+            return row.sid
+    raise InvalidArgument(
+        "vanished_queue", f"{text!r} is no task queue of {workspace.sid}"
+    )
 
 
 def delete_workspace(decision: Decision, command: DeleteWorkspace) -> Rows:

@@ -1,0 +1,135 @@
+"""What sessions say of workers, until it is written down."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from flexcore.domain import limits
+from flexcore.domain.clock import VirtualClock
+from flexcore.domain.log import ChangeSet
+from flexcore.domain.model import Worker
+from flexcore.engine import commands as c
+from flexcore.engine.routing.presence import batches
+from flexcore.engine.state import State
+from flexcore.store.sqlite import SqliteStore
+from tests.engines import Running
+from tests.factories import ACCOUNT, make_worker
+from tests.faulty import Fault, FaultyStore
+from tests.staff import (
+    account_of,
+    attempted,
+    hire,
+    log_of,
+    settle,
+    state_of,
+    until,
+)
+
+EVENT = "worker.connectivity.update"
+
+
+@pytest.fixture
+async def running(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Running]:
+    store = FaultyStore(SqliteStore(tmp_path / "data"))
+    found = await Running(tmp_path / "data", clock, store).start()
+    yield found
+    await found.close()
+
+
+async def sids_of(running: Running, *names: str) -> list[str]:
+    return [(await hire(running, name)).sid for name in names]
+
+
+def connectivities(running: Running) -> set[str]:
+    return {row.connectivity.value for row in state_of(running).of_kind(Worker)}
+
+
+def noted(running: Running) -> list[ChangeSet]:
+    """Return the change sets about connectivity."""
+    found = log_of(running)
+    return [each for each in found if each.events[0].type == EVENT]
+
+
+async def test_many_workers_are_written_down_a_few_at_a_time(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PRESENCE_AT_ONCE", 2)
+    sids = await sids_of(running, *"abcde")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: connectivities(running) == {"connected"})
+    voucher.close()
+    await until(lambda: len(noted(running)) == 6)
+
+    assert [len(each.events) for each in noted(running)] == [2, 2, 1] * 2
+    assert {each.cause for each in noted(running)} == {"policy"}
+
+
+async def test_a_note_that_is_not_taken_is_made_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    with monkeypatch.context() as full:
+        full.setattr(limits, "MAILBOX_COMMANDS", 0)
+        voucher.connect(sids)
+    await until(lambda: running.engine._vouching[running.principal.account_sid]._retry)
+    assert connectivities(running) == {"untracked"}
+
+    running.clock.advance(limits.FAILURE_WAIT)
+    await until(lambda: connectivities(running) == {"connected"})
+
+
+async def test_a_note_whose_commit_is_lost_is_decided_again(running: Running) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    running.store.faults.append(Fault.LOST)
+    voucher.connect(sids)
+    await until(lambda: not running.store.faults)
+    await attempted(running)
+    running.clock.advance(limits.COMMIT_RETRY_FIRST)
+    await until(lambda: len(noted(running)) == 1)
+
+    assert connectivities(running) == {"connected"}
+
+
+async def test_a_worker_who_comes_back_before_the_note_is_written_stays(
+    running: Running,
+) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    voucher.disconnect(sids)
+    voucher.connect(sids)
+    await until(lambda: len(noted(running)) == 3)
+
+    assert connectivities(running) == {"connected"}
+
+
+async def test_a_worker_who_is_deleted_meanwhile_is_passed_over(
+    running: Running,
+) -> None:
+    sids = await sids_of(running, "ann", "bob")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: connectivities(running) == {"connected"})
+    await running.submit(c.DeleteWorker(sid=sids[0]))
+    voucher.beat()
+    voucher.close()
+    await until(lambda: connectivities(running) == {"grace"})
+
+
+def test_workers_with_large_attributes_are_fewer_to_a_decision() -> None:
+    state = State(ACCOUNT)
+    large = '{"a":"' + "x" * (limits.ATTRIBUTES_BYTES - 8) + '"}'
+    rows = [make_worker(attributes=large) for _ in range(20)]
+    for row in rows:
+        state.put(row)
+
+    found = list(batches(state, [row.sid for row in rows]))
+
+    assert [sid for few in found for sid in few] == [row.sid for row in rows]
+    assert [len(few) for few in found] == [8, 8, 4]
