@@ -14,8 +14,6 @@ from tests.api.token_holders import (
 )
 from tests.serving import Serving
 
-CONNECTED = workspace_pb2.CONNECTIVITY_CONNECTED
-
 
 def accept(sid: str) -> dict[str, Any]:
     return {"accept_reservation": pb.AcceptReservationRequest(sid=sid)}
@@ -84,24 +82,31 @@ async def test_a_command_is_about_its_worker(serving: Serving) -> None:
 
 
 async def test_a_token_vouches_for_its_worker_only(serving: Serving) -> None:
-    ann, bob = await hire(serving, "ann"), await hire(serving, "bob")
+    ann, bob, carl = [await hire(serving, name) for name in ("ann", "bob", "carl")]
     async with desk(serving.client) as backend:
-        await backend.say(declare=pb.Declare(connected_worker_sids=[bob]))
-        await backend.subscribe(bob)
+        await backend.say(declare=pb.Declare(connected_worker_sids=[bob, carl]))
+        await backend.say(declare=pb.Declare(disconnected_worker_sids=[carl]))
+        await backend.subscribe(carl)
         await backend.snapshots(1)
         async with desk(await as_worker(serving, ann)) as session:
             await session.subscribe(ann)
             await session.say(
                 declare=pb.Declare(
-                    connected_worker_sids=[ann, bob], untracked_worker_sids=[bob]
+                    connected_worker_sids=[ann, bob], untracked_worker_sids=[carl]
                 )
             )
-            left = await session.until(
-                lambda each: each.HasField("unsubscribed") and each
-            )
+            left = [
+                sid
+                for _ in range(2)
+                for sid in await session.until(
+                    lambda each: each.unsubscribed.worker_sids
+                )
+            ]
             await session.command("1", ann, **update(ann, activity="Offline"))
             await session.results(1)
         workers = (await serving.client.workspace.ListWorkers()).workers
+    found = {row.friendly_name: row.connectivity for row in workers}
 
-    assert list(left.unsubscribed.worker_sids) == [bob]
-    assert {row.sid: row.connectivity for row in workers}[bob] == CONNECTED
+    assert sorted(left) == sorted([bob, carl])
+    assert found["bob"] == workspace_pb2.CONNECTIVITY_CONNECTED
+    assert found["carl"] == workspace_pb2.CONNECTIVITY_GRACE
