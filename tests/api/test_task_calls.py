@@ -191,12 +191,13 @@ async def test_an_offer_cannot_be_wrapped_up(serving: Serving) -> None:
     await make_worker(serving)
     task = (await routing.CreateTask()).task
     (offer,) = await held(serving, task.sid)
-    for call in (
-        routing.WrapReservation(sid=offer.sid),
-        routing.CompleteReservation(sid=offer.sid),
+    for cause, call in (
+        ("wrap", routing.WrapReservation(sid=offer.sid)),
+        ("complete", routing.CompleteReservation(sid=offer.sid)),
     ):
         refused = await refusal(call)
         assert [*refused] == ["FAILED_PRECONDITION", "ILLEGAL_TRANSITION"]
+        assert refused.metadata["cause"] == cause
 
 
 async def test_a_deleted_task_is_gone_with_its_reservations(serving: Serving) -> None:

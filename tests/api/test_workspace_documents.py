@@ -162,6 +162,12 @@ async def test_what_is_imported_can_be_used_at_once(serving: Serving) -> None:
     assert [each.number for each in revisions.workflow_revisions] == [1]
 
 
+async def test_a_byte_order_mark_is_passed_over(serving: Serving) -> None:
+    imported = await take(serving.client, "\ufeff" + json.dumps(document()))
+
+    assert imported.workspace.sid
+
+
 async def test_an_import_lasts(serving: Serving) -> None:
     await take(serving.client, document())
     await serving.restart()

@@ -36,7 +36,7 @@ from tests.property.generator import Generator
 from tests.property.tape import STEPS, Pair, Tape, limited
 
 TAPES = 50
-TAPES_SLOW = 250
+TAPES_SLOW = 420
 
 Key = tuple[Any, ...]
 

@@ -39,6 +39,7 @@ INSIDE = {
     "epoch",
     "order",
     "skip_pending",
+    "names",
     "cursor",
     "re_evaluate_time",
     "leaving",

@@ -103,7 +103,7 @@ def _document(file: str) -> "Document":
     from flexcore.client.documents import document_of
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
         return document_of(text)
     except OSError as error:
         raise Fail(f"{file} cannot be read: {error.strerror}") from error

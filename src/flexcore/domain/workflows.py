@@ -133,7 +133,7 @@ def saved_plan(text: str, dialect: Dialect) -> WorkflowPlan:
 
 
 def may_name(text: str, word: str) -> bool:
-    """Say whether a document may name a queue or a channel: most need not be read."""
+    """Say whether a document may name a channel: most need not be read."""
     return word in text or "\\u" in text
 
 

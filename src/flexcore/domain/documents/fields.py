@@ -77,7 +77,7 @@ DROPPED: Mapping[str, Mapping[str, str]] = {
 def decode_document(text: str) -> JsonObject:
     """Decode the text of a document; what it says is not checked."""
     return decode_object(
-        text,
+        text.removeprefix("\ufeff"),  # exported files may begin with a byte-order mark
         "document",
         size_max=limits.DOCUMENT_BYTES,
         keys_max=limits.DOCUMENT_KEYS,

@@ -89,9 +89,13 @@ class Workflow(Row, frozen=True, gc=False, kw_only=True, tag="workflow"):
 class WorkflowRevision(
     Row, frozen=True, gc=False, kw_only=True, tag="workflow_revision"
 ):
-    """One configuration of a workflow; never changes."""
+    """One configuration of a workflow; never changes.
+
+    `names` are the sids of the task queues and activities it names.
+    """
 
     workspace_sid: str
     workflow_sid: str
     number: int
     configuration: str
+    names: tuple[str, ...] | None = None

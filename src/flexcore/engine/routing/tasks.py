@@ -251,7 +251,7 @@ def delete_task(decision: Decision, command: DeleteTask) -> Rows:
 
 def wrap_task(decision: Decision, command: WrapTask) -> Rows:
     """Begin wrap-up: the agent is done talking and still holds capacity."""
-    task = _task_of(decision, command.sid, command.expected_version)
+    task = _task_of(decision, command.sid, command.expected_version, "wrap")
     next_state("task", task.sid, task.status, "wrap")
     invites.refuse_last_agent(decision, task)
     _see_workers(decision, task)
@@ -260,7 +260,7 @@ def wrap_task(decision: Decision, command: WrapTask) -> Rows:
 
 def complete_task(decision: Decision, command: CompleteTask) -> Rows:
     """Complete an assigned or wrapping task, with what came of it."""
-    task = _task_of(decision, command.sid, command.expected_version)
+    task = _task_of(decision, command.sid, command.expected_version, "complete")
     next_state("task", task.sid, task.status, "complete")
     invites.refuse_last_agent(decision, task)
     _see_workers(decision, task)
@@ -278,7 +278,7 @@ def _see_workers(decision: Decision, task: Task) -> None:
         missed_offers.seen(decision, row.worker_sid)
 
 
-def _task_of(decision: Decision, sid: str, expected_version: int) -> Task:
+def _task_of(decision: Decision, sid: str, expected_version: int, cause: str) -> Task:
     """Return the task that a task or an open reservation stands for."""
     if not sid.startswith("WR"):
         task = decision.get(sid, Task)
@@ -287,7 +287,7 @@ def _task_of(decision: Decision, sid: str, expected_version: int) -> Task:
     reservation = decision.get(sid, Reservation)
     decision.expect(reservation, expected_version)
     if not reservation.open_worker_sid or reservation.status == "pending":
-        next_state("reservation", sid, reservation.status, "complete")
+        next_state("reservation", sid, reservation.status, cause)
     return decision.get(reservation.task_sid, Task)
 
 

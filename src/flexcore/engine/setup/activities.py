@@ -9,7 +9,7 @@ from flexcore.engine.commands import (
     UpdateActivity,
 )
 from flexcore.engine.decision import Decision
-from flexcore.engine.setup.workflows import leading_to, names_activity
+from flexcore.engine.setup.workflows import leading_to
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -83,7 +83,7 @@ def _naming(decision: Decision, activity: Activity) -> list[Row]:
     queues = decision.state.where(TaskQueue, "workspace_sid", workspace_sid)
     return [
         *(row for row in queues if sid in row.target_workers),
-        *leading_to(decision, workspace_sid, lambda text: names_activity(text, sid)),
+        *leading_to(decision, workspace_sid, sid),
     ]
 
 

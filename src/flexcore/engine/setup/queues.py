@@ -12,7 +12,7 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.decision import Decision
 from flexcore.engine.setup.policies import dialect_of, policies_of
-from flexcore.engine.setup.workflows import leading_to, names_queue
+from flexcore.engine.setup.workflows import leading_to
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
@@ -82,9 +82,7 @@ def delete_task_queue(decision: Decision, command: DeleteTaskQueue) -> Rows:
             (Task, "open_queue_sid", queue.sid),
             (Task, "open_route_sids", queue.sid),
         ],
-        *leading_to(
-            decision, queue.workspace_sid, lambda text: names_queue(text, queue.sid)
-        ),
+        *leading_to(decision, queue.workspace_sid, queue.sid),
         *((workspace,) if workspace.vanished_queue_sid == queue.sid else ()),
     )
     decision.delete(queue, "task-queue.deleted")

@@ -4,10 +4,9 @@ A configuration never changes: another one is another revision, and a task keeps
 entered until it is moved. The walk itself is steps.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from flexcore.domain import limits
-from flexcore.domain.attributes import canonical
 from flexcore.domain.errors import InvalidArgument, ResourceExhausted
 from flexcore.domain.model import (
     Interaction,
@@ -18,12 +17,12 @@ from flexcore.domain.model import (
     WorkflowRevision,
     Workspace,
 )
-from flexcore.domain.plans import WorkflowPlan
 from flexcore.domain.states import ChannelStatus
 from flexcore.domain.urls import check_url
-from flexcore.domain.workflows import may_name, parse_workflow
+from flexcore.domain.workflow_names import named_sids
+from flexcore.domain.workflows import parse_workflow
 from flexcore.engine.commands import CreateWorkflow, DeleteWorkflow, UpdateWorkflow
-from flexcore.engine.decision import Decision, decoded
+from flexcore.engine.decision import Decision
 from flexcore.engine.routing import re_evaluation
 from flexcore.engine.setup.policies import dialect_of, policies_of
 from flexcore.engine.setup.workspaces import (
@@ -114,6 +113,7 @@ def _add_revision(
         workflow_sid=workflow.sid,
         number=rows[-1].number + 1 if rows else 1,
         configuration=configuration,
+        names=named_sids(configuration),
     )
     return decision.create(revision, "workflow.revision.created")
 
@@ -164,10 +164,8 @@ def _open_interactions(decision: Decision, workflow: Workflow) -> list[Interacti
     ]
 
 
-def leading_to(
-    decision: Decision, workspace_sid: str, names: Callable[[str], bool]
-) -> list[Workflow]:
-    """Return the workflows with a configuration that names something.
+def leading_to(decision: Decision, workspace_sid: str, sid: str) -> list[Workflow]:
+    """Return the workflows with a configuration that names a task queue or an activity.
 
     The one that is current, or an earlier one that open tasks are in still.
     """
@@ -176,7 +174,7 @@ def leading_to(
         workflow
         for workflow in state.where(Workflow, "workspace_sid", workspace_sid)
         if any(
-            names(revision.configuration)
+            sid in _named(revision)
             for revision in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
             if revision.sid == workflow.revision_sid
             or state.count(Task, "open_revision_sid", revision.sid)
@@ -184,27 +182,10 @@ def leading_to(
     ]
 
 
-def names_queue(configuration: str, queue_sid: str) -> bool:
-    """Say whether a configuration names a queue."""
-    if not may_name(configuration, queue_sid):
-        return False
-    return queue_sid in _queues_of(parse_workflow(configuration, lambda _: True))
-
-
-def names_activity(configuration: str, activity_sid: str) -> bool:
-    """Say whether a configuration names an activity, in skip_if or elsewhere."""
-    if not may_name(configuration, activity_sid):
-        return False
-    # As decoded text: the sid may be written with escapes.
-    return activity_sid in canonical(decoded(configuration))
-
-
-def _queues_of(plan: WorkflowPlan) -> set[str]:
-    targets = [target for each in plan.filters for target in each.targets]
-    targets += [plan.default] if plan.default else []
-    ends = [plan.on_exhausted, *(each.on_exhausted for each in plan.filters)]
-    queues = {target.queue_sid for target in targets}
-    return queues | {end.queue_sid for end in ends if end}
+def _named(revision: WorkflowRevision) -> tuple[str, ...]:
+    if revision.names is None:  # older than the field
+        return named_sids(revision.configuration)
+    return revision.names
 
 
 def _check_configuration(decision: Decision, workspace_sid: str, text: str) -> None:

@@ -31,6 +31,7 @@ from flexcore.domain.semantics import (
     Semantics,
     check_overrides,
 )
+from flexcore.domain.workflow_names import named_sids
 from flexcore.engine.commands import (
     CreateDefaults,
     CreateWorkspace,
@@ -145,6 +146,7 @@ def add_workflow(decision: Decision, workflow: Workflow) -> Workflow:
         workflow_sid=workflow.sid,
         number=1,
         configuration=workflow.configuration,
+        names=named_sids(workflow.configuration),
     )
     workflow = decision.create(
         workflow.evolve(revision_sid=revision.sid), "workflow.created"
