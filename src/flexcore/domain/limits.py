@@ -177,10 +177,13 @@ EXPLAIN_CHARS = 120
 # The mailbox of an account
 TURN_COMMANDS = 64
 TURN_TIME = 5 * MILLISECOND
-#: decided and not yet durable (overflow: UNAVAILABLE with RetryInfo)
+#: decided and not yet durable (overflow: nothing more is decided, and if calls alone are
+#: so many, or it takes so long, new ones are UNAVAILABLE with RetryInfo; else they wait)
 UNDURABLE_COMMANDS = 2_000
 UNDURABLE_BYTES = 8 * 1024 * 1024
 UNDURABLE_TIME = 1 * SECOND
+#: of these without a caller (overflow: the next deadline, and who comes after it, waits)
+UNDURABLE_UNASKED = 500
 #: commands waiting for keys or for their turn (overflow: UNAVAILABLE with RetryInfo)
 MAILBOX_COMMANDS = 10_000
 #: rows of finished work and look-ups kept in memory (overflow: the oldest are dropped)

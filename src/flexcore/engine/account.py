@@ -148,7 +148,7 @@ class Account:
     def _refusal(self) -> FlexcoreError | None:
         if self._closed:
             return Draining()
-        if self._held.full or self._late():
+        if self._held.full_of_calls or self._late():
             return Unavailable(
                 "the disk does not keep up; nothing was changed",
                 retry_after=limits.SECOND,
@@ -184,6 +184,9 @@ class Account:
     def _blocked(self) -> bool:
         """Say whether to wait for a commit before deciding anything more."""
         if self._holding_since or self._resting or self._held.full:
+            return True
+        many = self._held.unasked >= limits.UNDURABLE_UNASKED
+        if many and self.decider.due(self._clock.now()):
             return True
         return self._solo > 0 and bool(self._held)
 
