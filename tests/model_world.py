@@ -204,8 +204,7 @@ class World:
     def values(self, task: ModelTask) -> dict[str, Any]:
         """Return what expressions see of a task."""
         values: dict[str, Any] = json.loads(task.attributes)
-        if task.refusals:
-            values["refused_by"] = [f"WK#{worker}" for worker in task.refusals]
+        values["refused_by"] = [f"WK#{worker}" for worker in task.refusals]
         return values
 
     def able(self, task: ModelTask, worker: int) -> bool:

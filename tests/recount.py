@@ -74,7 +74,9 @@ class Recount:
             elif isinstance(row, Reservation):
                 task = rows.get(row.task_sid) or self._rows[row.task_sid]
                 assert isinstance(task, Task)
-                self._look_at_reservation(before, row, task)
+                self._look_at_reservation(
+                    before, row, task, done=task.sid not in deleted
+                )
             elif (
                 isinstance(row, Worker)
                 and isinstance(before, Worker)
@@ -136,7 +138,7 @@ class Recount:
             self._note(row, "tasks_deleted")
 
     def _look_at_reservation(
-        self, before: Row | None, row: Reservation, task: Task
+        self, before: Row | None, row: Reservation, task: Task, *, done: bool
     ) -> None:
         was = before.status.value if isinstance(before, Reservation) else ""
         if before is None:
@@ -156,8 +158,11 @@ class Recount:
         if row.status == "completed" or (
             row.status == "canceled" and row.sid in self._accepted
         ):
-            self._note(row, "handle_duration", self._time - self._accepted[row.sid])
-            if row.sid in self._wrapped:
+            handled = done and row.status == "completed"
+            if handled:
+                taken = self._time - self._accepted[row.sid]
+                self._note(row, "handle_duration", taken)
+            if handled and row.sid in self._wrapped:
                 self._note(row, "wrap_duration", self._time - self._wrapped[row.sid])
             self._hold(row, self._time)
 

@@ -84,10 +84,14 @@ class Server:
         self._store = SqliteStore(config.data, config.synchronous)
         try:
             self._build_engine()
-            await self._welcome()
-            await self._serve_http()
-            await self._serve_grpc()
-            self._write_credentials()
+            try:
+                await self._welcome()
+                await self._serve_http()
+                await self._serve_grpc()
+                self._write_credentials()
+            except BaseException:
+                await self.engine.close()
+                raise
         except BaseException:
             self._store.close()
             raise

@@ -13,7 +13,7 @@ from flexcore.domain import limits
 from flexcore.domain.clock import SystemClock
 from tests.api.test_client import take
 from tests.api.test_client_sessions import until
-from tests.api.test_worker_tokens import first_key, hire, token_of
+from tests.api.token_holders import first_key, hire, token_of
 from tests.factories import make_sid
 from tests.serving import Serving
 

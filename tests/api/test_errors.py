@@ -251,7 +251,28 @@ async def test_a_message_over_the_limit_is_refused_before_it_is_read(
 ) -> None:
     call = serving.client.routing.CreateTask(attributes="x" * limits.MESSAGE_BYTES)
 
-    assert (await refusal(call)).code == "RESOURCE_EXHAUSTED"
+    assert [*await refusal(call)] == ["RESOURCE_EXHAUSTED", ""]
+
+
+async def test_a_field_that_is_as_large_as_a_message_is_named(serving: Serving) -> None:
+    most = limits.MESSAGE_BYTES - 1_000
+    for call, field in (
+        (serving.client.routing.CreateTask(attributes="x" * most), "attributes"),
+        (serving.client.workspace.ImportWorkspace(document="x" * most), "document"),
+    ):
+        refused = await refusal(call)
+        assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
+        assert refused.fields.keys() == {field}
+
+
+async def test_a_document_as_large_as_documents_may_be_is_read(
+    serving: Serving,
+) -> None:
+    text = "{}".ljust(limits.DOCUMENT_BYTES)
+    refused = await refusal(serving.client.workspace.ImportWorkspace(document=text))
+
+    assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
+    assert "bytes" not in refused.text
 
 
 async def test_an_unknown_method_is_unimplemented(serving: Serving) -> None:

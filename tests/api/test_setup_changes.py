@@ -504,6 +504,25 @@ async def test_a_workflow_is_deleted_with_its_revisions(serving: Serving) -> Non
     assert refused.fields.keys() == {"workflow_sid"}
 
 
+@pytest.mark.parametrize(("semantics", "warnings"), [("strict", 0), ("compat", 1)])
+async def test_a_workflow_that_reads_refusals_is_told_where_none_count(
+    serving: Serving, semantics: str, warnings: int
+) -> None:
+    setup = serving.client.workspace
+    (workspace,) = (await setup.ListWorkspaces()).workspaces
+    await setup.UpdateWorkspace(
+        sid=workspace.sid, semantics=f"SEMANTICS_{semantics.upper()}"
+    )
+    (queue,) = (await setup.ListTaskQueues()).task_queues
+    target = {"queue": queue.sid, "expression": "worker.sid NOT IN task.refused_by"}
+    text = configuration(queue.sid, filters=[{"targets": [target]}])
+    made = await setup.CreateWorkflow(friendly_name="again", configuration=text)
+    again = await setup.UpdateWorkflow(sid=made.workflow.sid, configuration=text)
+
+    assert len(made.warnings) == len(again.warnings) == warnings
+    assert all("refusal_scope is none" in text for text in made.warnings)
+
+
 async def test_what_is_rarely_meant_is_said_when_it_is_saved(serving: Serving) -> None:
     workspace = serving.client.workspace
     fine = await workspace.CreateTaskQueue(

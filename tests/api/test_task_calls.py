@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flexcore.domain import limits
 from flexcore.v1 import routing_pb2 as pb
 from flexcore.v1.routing_service_pb2 import NewTask
+from flexcore.v1.worker_requests_pb2 import NewWorker
 from tests.api.refusals import refusal
 from tests.factories import make_sid
 from tests.serving import Serving
@@ -91,6 +92,62 @@ async def test_a_batch_of_200_is_one_change(serving: Serving) -> None:
     assert await routing.BatchCreateTasks(**request) == made
     refused = await refusal(routing.BatchCreateTasks(tasks=[NewTask()] * 201))
     assert refused.fields.keys() == {"tasks"}
+
+
+def large_tasks(size: int) -> list[NewTask]:
+    """As many tasks as a batch may have, of so many bytes together."""
+    each = size // limits.BATCH_MAX - len(
+        NewTask(attributes=" " * 1_000).SerializeToString()
+    )
+    text = '{"a":"' + "x" * (each + 1_000 - 8) + '"}'
+    return [NewTask(attributes=text)] * limits.BATCH_MAX
+
+
+async def test_a_batch_as_large_as_batches_may_be_is_created_and_offered(
+    serving: Serving,
+) -> None:
+    await make_worker(serving)
+    tasks = large_tasks(limits.BATCH_BYTES)
+    size = sum(task.ByteSize() for task in tasks)
+    assert limits.BATCH_BYTES - 1_000 < size <= limits.BATCH_BYTES
+
+    made = await serving.client.routing.BatchCreateTasks(tasks=tasks)
+
+    assert len(made.tasks) == limits.BATCH_MAX
+    assert len(await held(serving, made.tasks[0].sid)) == 1
+
+
+async def test_a_batch_of_too_many_bytes_is_refused_by_its_field(
+    serving: Serving,
+) -> None:
+    routing, setup = serving.client.routing, serving.client.workspace
+    tasks = large_tasks(limits.BATCH_BYTES + 1_000)
+    workers = [
+        NewWorker(friendly_name=f"w{number}", attributes=task.attributes)
+        for number, task in enumerate(tasks)
+    ]
+    for call, field in (
+        (routing.BatchCreateTasks(tasks=tasks), "tasks"),
+        (setup.BatchCreateWorkers(workers=workers), "workers"),
+    ):
+        refused = await refusal(call)
+        assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
+        assert refused.fields.keys() == {field}
+        assert refused.fields[field].endswith("at most 786432 are allowed")
+    assert not (await routing.ListTasks()).tasks
+
+
+async def test_a_batch_whose_rows_are_too_large_changes_nothing(
+    serving: Serving,
+) -> None:
+    # Short in the request, long when written down: 1e15 is 1000000000000000.0.
+    text = '{"a":[' + ",".join(["1e15"] * 600) + "]}"
+    tasks = [NewTask(attributes=text)] * limits.BATCH_MAX
+    refused = await refusal(serving.client.routing.BatchCreateTasks(tasks=tasks))
+
+    assert [*refused] == ["RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED"]
+    assert refused.metadata == {"limit": str(limits.CHANGE_SET_BYTES)}
+    assert not (await serving.client.routing.ListTasks()).tasks
 
 
 # --- claims ----------------------------------------------------------------------------

@@ -91,9 +91,7 @@ class Eligibility:
     def _suit(
         self, spec: Spec, step: Step, worker: Worker, load: Load, *, live: bool
     ) -> bool:
-        values = decoded(spec.attributes)
-        if spec.refused_by:
-            values = {**values, "refused_by": list(spec.refused_by)}
+        values = {**decoded(spec.attributes), "refused_by": list(spec.refused_by)}
         known = known_of(step, values)
         if known is not None and not _is_known(worker, *known):
             return False

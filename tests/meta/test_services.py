@@ -20,6 +20,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from flexcore.domain import limits
 from flexcore.domain.errors import Kind, Reason
 from flexcore.domain.ids import RESOURCES
+from flexcore.server import GRPC_OPTIONS
 from flexcore.services import (
     admin,
     channel,
@@ -95,6 +96,11 @@ FIELD_ITEMS = {
     "sids": limits.STATISTICS_QUEUES_MAX,
     "task_queue_sids": limits.STATISTICS_QUEUES_MAX,
 }
+
+
+#: the tag and the length of a field, or the tag and a number
+OVERHEAD_BYTES = 16
+SID_CHARS = 34
 
 
 def name_of(method: MethodDescriptor) -> str:
@@ -230,9 +236,46 @@ def test_the_limits_of_the_protos_are_those_of_the_domain(
             assert rules.max == FIELD_MAXIMA[field.name], field.full_name
         if field.name == "configuration":
             assert rules.max_bytes == limits.WORKFLOW_BYTES
+        if field.name == "document":
+            assert rules.max_bytes == limits.DOCUMENT_BYTES
         if field.name in FIELD_ITEMS:
             assert rules.max_items == FIELD_ITEMS[field.name]
+        if FIELD_ITEMS.get(field.name) == limits.BATCH_MAX:
+            assert rules.max_bytes == limits.BATCH_BYTES
         assert set(rules.sid) <= RESOURCES.keys()
+
+
+def most_bytes(message: Descriptor) -> int:
+    """Return how large a message may be as its rules allow it, tags and lengths included."""
+    return sum(most_bytes_of(field) + OVERHEAD_BYTES for field in message.fields)
+
+
+def most_bytes_of(field: FieldDescriptor) -> int:
+    rules = rules_of(field)
+    if field.message_type:
+        one = most_bytes(field.message_type)
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        chars = rules.max_chars or max(
+            map(len, getattr(rules, "in")), default=SID_CHARS
+        )
+        attributes = limits.ATTRIBUTES_BYTES if rules.json_object else 0
+        one = rules.max_bytes or attributes or 4 * chars
+    else:
+        one = OVERHEAD_BYTES
+    if not field.is_repeated:
+        return one
+    every = (one + OVERHEAD_BYTES) * rules.max_items
+    if field.message_type and rules.max_bytes:
+        return min(every, rules.max_bytes + rules.max_items * OVERHEAD_BYTES)
+    return every
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_a_request_that_keeps_the_rules_is_received(method: MethodDescriptor) -> None:
+    most = most_bytes(method.input_type)
+
+    assert most < limits.MESSAGE_BYTES
+    assert dict(GRPC_OPTIONS)["grpc.max_receive_message_length"] == limits.MESSAGE_BYTES
 
 
 @pytest.mark.parametrize("servicer", SERVICERS, ids=lambda each: each.__name__)

@@ -31,7 +31,7 @@ FILTERS = (
     "lang IS NOT NULL",
     "'es' NOT IN tags",
     "tags != 'x'",
-    "refused_by IS NOT NULL",
+    "agent IN refused_by",
     None,
 )
 PAIRS = (

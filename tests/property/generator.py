@@ -97,6 +97,7 @@ class Generator(SetupActors):
             "vip": "true",
             "agent": self.pick(agents),
             "tags": self.pick(('["es"]', "[]", '"x"')),
+            "refused_by": self.pick((f'["WK#{number}"]', '"x"')),
         }
         chosen = [key for key in keys if self.chance(0.4)]
         return "{" + ",".join(f'"{key}":{keys[key]}' for key in chosen) + "}"

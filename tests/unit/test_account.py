@@ -474,6 +474,57 @@ async def test_undurable_commands_are_bounded_and_the_rest_is_unavailable(
     assert (await running.submit(c.CreateTask())).rows
 
 
+@pytest.mark.parametrize("limit", ["UNDURABLE_COMMANDS", "UNDURABLE_UNASKED"])
+async def test_calls_wait_while_very_many_deadlines_are_decided(
+    running: Running,
+    store: FaultyStore,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+) -> None:
+    due = [await add_task(running, timeout_seconds=10) for _ in range(25)]
+    monkeypatch.setattr(limits, limit, 10)
+    pass_unnoticed(clock, 11 * SECOND)
+    head = len(log_of(running))
+    with store.held() as held:
+        calls = [submit(running, c.Get(sid=due[-1].sid))]
+        await held.arrived()
+        await until(account_of(running)._blocked)
+        calls += [submit(running, c.CreateTask()) for _ in range(20)]
+        await settle()
+
+        assert not any(call.done() for call in calls)
+        tasks = list(state_of(running).of_kind(Task))
+        assert [task.status for task in tasks].count(TaskStatus.CANCELED) == 10
+    found, *_ = await asyncio.gather(*calls)
+
+    assert found.rows[0].status == TaskStatus.CANCELED
+    told = event_types(log_of(running)[head:])
+    assert told[:25] == ["task.canceled"] * 25
+    assert told.count("task.created") == 20
+
+
+async def test_a_deadline_is_decided_while_very_many_calls_are_undurable(
+    running: Running,
+    store: FaultyStore,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "UNDURABLE_UNASKED", 5)
+    task = await add_task(running, timeout_seconds=10)
+    with store.held() as held:
+        calls = [submit(running, c.CreateTask(priority=n)) for n in range(20)]
+        await held.arrived()
+        pass_unnoticed(clock, 10 * SECOND)
+        account_of(running)._schedule()
+        await settle()
+
+        found = state_of(running).find(task.sid, Task)
+        assert found is not None
+        assert found.status == TaskStatus.CANCELED
+    await asyncio.gather(*calls)
+
+
 async def test_undurable_bytes_are_bounded(
     running: Running, store: FaultyStore
 ) -> None:

@@ -11,7 +11,7 @@ from flexcore.domain.buckets import Bucket, Cell, Durations, Place, covered
 from flexcore.domain.fold import COUNTED, IGNORED, MEASURED, fold, known_types
 from flexcore.domain.limits import SECOND
 from flexcore.domain.log import ChangeSet, Event
-from flexcore.domain.model import Row
+from flexcore.domain.model import Reservation, Row
 from flexcore.domain.states import ReservationStatus, TaskStatus
 from tests.factories import (
     TASK_CHANNEL,
@@ -151,13 +151,21 @@ def test_the_wait_of_a_canceled_task_is_measured() -> None:
     assert cell.canceled == {2: 1, 5: 2}
 
 
-def test_a_completed_reservation_says_how_long_it_was_handled_and_wrapped_up() -> None:
+def let_go(row: Reservation, ending: str) -> ChangeSet:
+    """The end of a task that somebody had for 90 seconds, and of its reservation."""
+    task = make_task(sid=row.task_sid, status=TaskStatus.COMPLETED)
+    events = (Event(ending, task.sid, 3), Event("reservation.completed", row.sid, 3))
+    end = row.accept_time + 90 * SECOND
+    return make_change_set(0, row, task, events=events, time=end)
+
+
+def test_a_completed_task_says_how_long_it_was_handled_and_wrapped_up() -> None:
     row = make_reservation(
         status=ReservationStatus.COMPLETED,
         accept_time=TIME + 10 * SECOND,
         wrap_time=TIME + 70 * SECOND,
     )
-    bucket = fold([happened(row, "reservation.completed", after=100)])
+    bucket = fold([let_go(row, "task.completed")])
 
     durations = only_cell(bucket).durations
     assert durations["handle_duration"].total == 90 * SECOND
@@ -172,9 +180,22 @@ def test_a_completed_reservation_says_how_long_it_was_handled_and_wrapped_up() -
     )
 
 
+@pytest.mark.parametrize("deleted", ["task.deleted", "task.system-deleted"])
+def test_a_deleted_task_was_not_handled_but_its_worker_was_busy(deleted: str) -> None:
+    row = make_reservation(
+        status=ReservationStatus.COMPLETED, accept_time=TIME, wrap_time=TIME + SECOND
+    )
+    bucket = fold([let_go(row, deleted)])
+
+    cell = only_cell(bucket)
+    assert (cell.counts, cell.durations) == ({"tasks_deleted": 1}, {})
+    (held,) = bucket.held
+    assert held == (WORKER, WORKSPACE, TASK_CHANNEL, TIME, TIME + 90 * SECOND)
+
+
 def test_without_a_wrap_up_none_is_measured() -> None:
     row = make_reservation(accept_time=TIME)
-    cell = only_cell(fold([happened(row, "reservation.completed", after=9)]))
+    cell = only_cell(fold([let_go(row, "task.completed")]))
 
     assert cell.durations.keys() == {"handle_duration"}
 

@@ -102,10 +102,18 @@ def test_not_in_an_array_that_may_be_missing_is_named(
         "null == task.seen OR worker.sid NOT IN task.seen",
         "worker.sid NOT IN ['WK1']",
         "NOT worker.sid IN task.seen",
+        # Of every task.
+        "worker.sid NOT IN task.refused_by",
     ],
 )
 def test_not_in_an_array_that_is_tested_for_null_is_not_named(text: str) -> None:
     assert warned(text, Context.PAIR) == []
+
+
+def test_an_attribute_of_a_worker_called_like_what_tasks_have_may_be_missing() -> None:
+    (warning,) = warned("'WK1' NOT IN refused_by")
+
+    assert warning.startswith("true where refused_by is missing")
 
 
 def test_live_value_in_a_queue_expression_is_named() -> None:
@@ -213,6 +221,18 @@ def test_warnings_of_targets_have_their_path() -> None:
             "order_by: never a number: worker.friendly_name",
         )
     ]
+
+
+def test_who_reads_refusals_that_do_not_count_is_told() -> None:
+    target = {"queue": SALES, "expression": "worker.sid NOT IN task.refused_by"}
+    read = plan(one("'WK1' IN refused_by", target))
+
+    assert warnings_of_plan(read, "at", refusal_scope="step") == ()
+    said = "always empty where refusal_scope is none: task.refused_by"
+    assert warnings_of_plan(read, "at", refusal_scope="none") == (
+        f"at.filters[0].expression: {said}",
+        f"at.filters[0].targets[0].expression: {said}",
+    )
 
 
 def test_100_warnings_are_the_most() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from flexcore.domain import limits
 from flexcore.engine import commands as c
-from tests.vectors.floor import Floor
+from tests.vectors.floor import Floor, step
 
 
 def refused_by_all(names: str) -> Floor:
@@ -36,6 +36,30 @@ def test_who_refuses_again_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> Non
     names = [floor.sid(name) for name in "CA"]
     assert [row.worker_sid for row in floor.task().refusals] == names
     assert floor.offered("B") == "T"
+
+
+@pytest.mark.parametrize("missing_array", ["empty", "false"])
+def test_expressions_read_who_refused_before_anybody_did(missing_array: str) -> None:
+    floor = Floor("strict", missing_array=missing_array, refusal_limit=5)
+    floor.lead(step("Q", expression="worker.sid NOT IN task.refused_by"))
+    floor.hire("A")
+    floor.add_task()
+
+    assert floor.offered("A") == "T"
+    floor.reject("A")
+    assert floor.status() == "pending"
+    floor.hire("B")
+    assert floor.offered("B") == "T"
+
+
+def test_an_attribute_called_refused_by_is_kept_and_not_read() -> None:
+    floor = Floor("strict")
+    floor.lead(step("Q", expression="worker.sid NOT IN task.refused_by"))
+    floor.hire("A")
+    floor.add_task(attributes={"refused_by": [floor.sid("A")]})
+
+    assert floor.offered("A") == "T"
+    assert floor.sid("A") in floor.task().attributes
 
 
 def test_a_task_that_many_refuse_stays_small() -> None:

@@ -87,6 +87,8 @@ class Day:
     def __init__(self, running: Running, seed: int) -> None:
         self.running = running
         self.rng = random.Random(seed)
+        #: how the reservations were whose tasks were deleted
+        self.deleted: set[str] = set()
 
     def rows(self, kind: type[Any]) -> list[Any]:
         return list(state_of(self.running).of_kind(kind))
@@ -115,7 +117,7 @@ class Day:
     async def step(self) -> None:
         do = self.rng.choice(
             (self.create, self.accept, self.finish, self.idle) * 2
-            + (self.reject, self.move, self.cancel)
+            + (self.reject, self.move, self.cancel, self.delete)
         )
         try:
             command = do()
@@ -161,6 +163,11 @@ class Day:
     def cancel(self) -> c.Command:
         waiting = [t for t in self.rows(Task) if t.status in ("pending", "reserved")]
         return c.CancelTask(sid=self.rng.choice(waiting).sid)
+
+    def delete(self) -> c.Command:
+        row = self.reservation(self.rng.choice(("accepted", "wrapping")))
+        self.deleted.add(row.status)
+        return c.DeleteTask(sid=row.task_sid)
 
 
 async def compare(running: Running, start: int, end: int) -> None:
@@ -228,6 +235,9 @@ async def test_figures_are_those_of_a_recount(
             for end in (0, day.rng.randint(start + 1, now), now - now % MINUTE):
                 if start < (end or now):
                     await compare(running, start, end)
+    # A deleted task must not be taken for a completed one.
+    while day.deleted != {"accepted", "wrapping"}:
+        await day.step()
     # From minutes that are kept by now, and after a start without any.
     await compare(running, first, 0)
     await running.close()

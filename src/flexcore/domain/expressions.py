@@ -19,6 +19,7 @@ from flexcore.domain.grammar import Parser
 from flexcore.domain.lint import Judgement, judge
 from flexcore.domain.tokens import SPACE, Refused
 from flexcore.domain.trees import (
+    REFUSED_BY,
     USUAL,
     Const,
     Constant,
@@ -44,6 +45,7 @@ __all__ = [
     "parse",
     "parse_order",
     "parse_reference",
+    "reads_refusals",
     "warnings_of",
 ]
 
@@ -217,6 +219,14 @@ def parse_reference(text: str, field: str) -> Segments:
 def warnings_of(expression: Expression) -> tuple[str, ...]:
     """Say what is allowed and rarely meant: always true, always false, and so on."""
     return judgement_of(expression).warnings
+
+
+def reads_refusals(expression: Expression) -> bool:
+    """Say whether it reads who refused a task."""
+    return any(
+        root == "task" and segments[0] == REFUSED_BY
+        for root, segments in expression.paths
+    )
 
 
 def judgement_of(expression: Expression) -> Judgement:

@@ -88,6 +88,10 @@ class _Folding:
         self._time = change_set.time
         self._events = change_set.events
         self._rows = change_set.rows()
+        #: tasks that were completed, not deleted
+        self._completed = {
+            event.sid for event in self._events if event.type == "task.completed"
+        }
         self._worker_sid = worker_sid
 
     def run(self) -> None:
@@ -143,14 +147,18 @@ class _Folding:
         cell.measure("wait_duration_in_queue_until_accepted", in_queue)
 
     def completed(self, event: Event, row: Row) -> None:
-        """Measure how long a worker had a task, and wrote it up."""
+        """Measure how long a worker had a task, and wrote it up.
+
+        The worker of one that was deleted is done with it too, but nothing was handled.
+        """
         assert isinstance(row, Reservation)
         if not row.accept_time:
             return
-        cell = self._cell(row, event)
-        cell.measure("handle_duration", self._time - row.accept_time)
-        if row.wrap_time:
-            cell.measure("wrap_duration", self._time - row.wrap_time)
+        if row.task_sid in self._completed:
+            cell = self._cell(row, event)
+            cell.measure("handle_duration", self._time - row.accept_time)
+            if row.wrap_time:
+                cell.measure("wrap_duration", self._time - row.wrap_time)
         self._bucket.held.append(
             Span(
                 row.worker_sid,

@@ -109,8 +109,10 @@ DISPOSITION_CHARS = 256
 #: target expressions with their order that the matcher keeps ready (overflow: one that
 #: nobody waits with is dropped, and made again when needed)
 SPECS_KEPT = 256
-#: tasks or workers of one batch (overflow: INVALID_ARGUMENT)
+#: tasks or workers of one batch, and bytes of all of them; as rows they are a little more,
+#: and have to fit into one change set (overflow: INVALID_ARGUMENT)
 BATCH_MAX = 200
+BATCH_BYTES = 768 * 1024
 #: waiting tasks that one step of a re-evaluation moves, and the wait between two steps
 RE_EVALUATE_TASKS = 50
 RE_EVALUATE_WAIT = 10 * MILLISECOND
@@ -180,10 +182,13 @@ EXPLAIN_CHARS = 120
 # The mailbox of an account
 TURN_COMMANDS = 64
 TURN_TIME = 5 * MILLISECOND
-#: decided and not yet durable (overflow: UNAVAILABLE with RetryInfo)
+#: decided and not yet durable (overflow: nothing more is decided, and if calls alone are
+#: so many, or it takes so long, new ones are UNAVAILABLE with RetryInfo; else they wait)
 UNDURABLE_COMMANDS = 2_000
 UNDURABLE_BYTES = 8 * 1024 * 1024
 UNDURABLE_TIME = 1 * SECOND
+#: of these without a caller (overflow: the next deadline, and who comes after it, waits)
+UNDURABLE_UNASKED = 500
 #: commands waiting for keys or for their turn (overflow: UNAVAILABLE with RetryInfo)
 MAILBOX_COMMANDS = 10_000
 #: rows of finished work and look-ups kept in memory (overflow: the oldest are dropped)
@@ -282,6 +287,8 @@ STATISTICS_CACHE_ENTRIES = 50_000
 STATISTICS_AT_ONCE = 100
 #: change sets that one call of ListEvents looks at (overflow: the page ends)
 LIST_EVENTS_CHANGE_SETS = 5_000
+#: bytes after which a page of it ends
+LIST_EVENTS_BYTES = 1024 * 1024
 
 # Credentials (overflow: UNAUTHENTICATED)
 CREDENTIAL_CHARS = 1_024
@@ -340,7 +347,9 @@ RESPONSE_BYTES = 64 * 1024
 CARRIER_CLOCK_SKEW = 60 * SECOND
 
 # gRPC and HTTP
-MESSAGE_BYTES = 1024 * 1024
+#: a request; above what field rules allow, so that they answer for what is somewhat too
+#: large (overflow: gRPC refuses it unread, RESOURCE_EXHAUSTED without a reason)
+MESSAGE_BYTES = 2 * 1024 * 1024
 WEBHOOK_BYTES = 1024 * 1024
 #: fields of one form (overflow: 400)
 WEBHOOK_FIELDS = 1_000

@@ -13,6 +13,7 @@ from flexcore.domain.evaluation import reading
 from flexcore.domain.operators import OPERATORS, equal
 from flexcore.domain.trees import (
     LIVE_FIELDS,
+    REFUSED_BY,
     Const,
     Constant,
     Context,
@@ -154,12 +155,13 @@ def _missing_arrays(text: str, every: list[Node]) -> Iterator[str]:
     operations = [each for each in every if isinstance(each, Operation)]
     if _MISSING.keys().isdisjoint(each.operator for each in operations):
         return
-    tested = {key for each in operations for key in _tested_for_null(each)}
+    known = {key for each in operations for key in _tested_for_null(each)}
+    known.add(("task", (REFUSED_BY,)))
     for each in operations:
         array = each.operands[-1]
         if each.operator not in _MISSING or not isinstance(array, Path):
             continue
-        if (array.root, array.segments) not in tested:
+        if (array.root, array.segments) not in known:
             name = text[array.start : array.end]
             part = text[each.start : each.end]
             yield (

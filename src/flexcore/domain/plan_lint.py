@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from itertools import islice
 
 from flexcore.domain import limits
-from flexcore.domain.expressions import Expression, judgement_of
+from flexcore.domain.expressions import Expression, judgement_of, reads_refusals
 from flexcore.domain.lint import Judgement
 from flexcore.domain.plans import Filter, Target, WorkflowPlan
+from flexcore.domain.trees import REFUSED_BY
 
 #: of every worker, and never numbers
 _NAMES = frozenset({"sid", "friendly_name", "activity_sid", "activity_name"})
 
 
 def warnings_of_plan(
-    plan: WorkflowPlan, path: str = "configuration.task_routing"
+    plan: WorkflowPlan,
+    path: str = "configuration.task_routing",
+    *,
+    refusal_scope: str = "task",
 ) -> tuple[str, ...]:
     """Return the first WORKFLOW_WARNINGS warnings, and whether there are more."""
     most = limits.WORKFLOW_WARNINGS
-    found = list(islice(_warnings(plan, path), most + 1))
+    judge = _Judge(refusals_count=refusal_scope != "none")
+    found = list(islice(_warnings(plan, path, judge), most + 1))
     if len(found) > most:
         found[most:] = [f"{path}: more warnings"]
     return tuple(found)
@@ -29,7 +34,8 @@ def warnings_of_plan(
 class _Judge:
     """Judges each expression once; documents repeat themselves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refusals_count: bool) -> None:
+        self._refusals_count = refusals_count
         self._known: dict[Expression, Judgement] = {}
 
     def constant(self, expression: Expression | None) -> bool | None:
@@ -37,9 +43,12 @@ class _Judge:
         return True if expression is None else self._judgement(expression).constant
 
     def warnings(self, expression: Expression | None, path: str) -> Iterator[str]:
-        if expression is not None:
-            for text in self._judgement(expression).warnings:
-                yield f"{path}: {text}"
+        if expression is None:
+            return
+        for text in self._judgement(expression).warnings:
+            yield f"{path}: {text}"
+        if not self._refusals_count and reads_refusals(expression):
+            yield f"{path}: always empty where refusal_scope is none: task.{REFUSED_BY}"
 
     def _judgement(self, expression: Expression) -> Judgement:
         if expression not in self._known:
@@ -47,8 +56,7 @@ class _Judge:
         return self._known[expression]
 
 
-def _warnings(plan: WorkflowPlan, path: str) -> Iterator[str]:
-    judge = _Judge()
+def _warnings(plan: WorkflowPlan, path: str, judge: _Judge) -> Iterator[str]:
     taken = ""
     for index, each in enumerate(plan.filters):
         at = f"{path}.filters[{index}]"

@@ -74,7 +74,8 @@ POLICIES: Mapping[str, Policy] = {
         "how long the refusals of a task by a worker count: not at all, or while "
         "the task is in the same `step`, in the same `queue`, or as long as there "
         "is the `task`; a rejected and a missed offer are refusals, and those of the "
-        f"latest {limits.REFUSALS_MAX} workers count",
+        f"latest {limits.REFUSALS_MAX} workers count; expressions read these workers as "
+        "`task.refused_by`, which is empty where none counts",
     ),
     "refusal_limit": Policy(
         1,

@@ -49,6 +49,10 @@ _NARROW = {"!=": "unequal", "not_contains": "lacks"}
 #: the reading of those who choose none
 USUAL = Dialect()
 
+#: what expressions read of every task besides its attributes, and instead of one of this
+#: name: the sids of the workers whose refusals count, an array that is never missing
+REFUSED_BY = "refused_by"
+
 #: what `worker.channel.<unique name>.*` can be asked for, in target expressions
 LIVE_FIELDS = (
     "configured_capacity",

@@ -33,7 +33,7 @@ from flexcore.engine.purges import Purges
 from flexcore.engine.recovery import recovered
 from flexcore.engine.state import State
 from flexcore.engine.tail import Tail
-from flexcore.engine.undurable import Entry, Held, Undurable
+from flexcore.engine.undurable import Entry, Held, Undurable, release
 from flexcore.store.interface import (
     Commit,
     CommitRefused,
@@ -152,7 +152,7 @@ class Account:
     def _refusal(self) -> FlexcoreError | None:
         if self._closed:
             return Draining()
-        if self._held.full or self._late():
+        if self._held.full_of_calls or self._late():
             return Unavailable(
                 "the disk does not keep up; nothing was changed",
                 retry_after=limits.SECOND,
@@ -174,6 +174,8 @@ class Account:
     def _turn(self) -> None:
         """Decide for at most TURN_COMMANDS or TURN_TIME, then let others run."""
         self._scheduled = False
+        if self._closed:
+            return
         started = self._clock.now()
         for _ in range(limits.TURN_COMMANDS):
             if self._blocked():
@@ -188,6 +190,9 @@ class Account:
     def _blocked(self) -> bool:
         """Say whether to wait for a commit before deciding anything more."""
         if self._holding_since or self._resting or self._held.full:
+            return True
+        many = self._held.unasked >= limits.UNDURABLE_UNASKED
+        if many and self.decider.due(self._clock.now()):
             return True
         return self._solo > 0 and bool(self._held)
 
@@ -332,19 +337,11 @@ class Account:
     ) -> None:
         stamp = self.state.stamp
         if commit is None and not self._held:
-            self._release(entry, result)
+            release(entry, result)
             return
         self._held.add(Held(stamp, entry, result, commit, self._clock.now()))
         if commit is not None:
             self._committer.add(Pending(self, commit, stamp))
-
-    def _release(self, entry: Entry | None, result: Answer | FlexcoreError) -> None:
-        if entry is None or entry.caller is None or entry.caller.done():
-            return
-        if isinstance(result, FlexcoreError):
-            entry.caller.set_exception(result)
-        else:
-            entry.caller.set_result(result)
 
     # what the committer reports
 
@@ -358,7 +355,7 @@ class Account:
                 if held.commit.change_set is not None:
                     self.tail.publish(held.commit.change_set, len(held.commit.body))
                 outbox += held.commit.outbox
-            self._release(held.entry, held.result)
+            release(held.entry, held.result)
         if outbox:
             self._on_outbox(self.sid, outbox)
         self._shrink()
@@ -413,7 +410,7 @@ class Account:
             self._rest()
         else:
             failure = self._internal(guilty.entry.command, error)
-            self._release(guilty.entry, failure)
+            release(guilty.entry, failure)
         return [held for held in undone if held is not guilty]
 
     def hold(self) -> None:
@@ -487,11 +484,11 @@ class Account:
         self._turn_away()
         unknown = Unavailable("the server stopped before the disk took this")
         for held in self._held.given_up():
-            self._release(held.entry, unknown)
+            release(held.entry, unknown)
 
     def _turn_away(self) -> None:
         for entry in self._mailbox:
-            self._release(entry, Draining())
+            release(entry, Draining())
         self._mailbox.clear()
 
     @property

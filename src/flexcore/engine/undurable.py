@@ -1,7 +1,9 @@
 """What an account has decided and the disk does not have yet, in order.
 
 Nobody has been told of any of it. Bounded in number and in bytes; the age of the oldest
-says whether the disk keeps up.
+says whether the disk keeps up. Deadlines come by the thousand at one instant: so few of
+them are undurable at once that this age means what it says, and they make no call
+unavailable. It waits for its turn; only what others called for keeps new calls away.
 """
 
 from collections import deque
@@ -26,6 +28,16 @@ class Entry(NamedTuple):
     caller: "asyncio.Future[Answer] | None"
 
 
+def release(entry: Entry | None, result: Answer | FlexcoreError) -> None:
+    """Tell a caller what became of a command, if somebody waits for it still."""
+    if entry is None or entry.caller is None or entry.caller.done():
+        return
+    if isinstance(result, FlexcoreError):
+        entry.caller.set_exception(result)
+    else:
+        entry.caller.set_result(result)
+
+
 class Held(NamedTuple):
     """Something decided and not released: an answer, a refusal, a commit."""
 
@@ -35,13 +47,47 @@ class Held(NamedTuple):
     commit: Commit | None
     time: int
 
+    @property
+    def size(self) -> int:
+        """How many bytes of it have to be written."""
+        return 0 if self.commit is None else len(self.commit.body)
+
+    @property
+    def asked(self) -> bool:
+        """Say whether somebody called for it."""
+        return self.entry is not None and self.entry.caller is not None
+
+
+class _Room:
+    """How much of what may be undurable is taken."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return (
+            self.number >= limits.UNDURABLE_COMMANDS
+            or self.bytes >= limits.UNDURABLE_BYTES
+        )
+
+    def take(self, held: Held) -> None:
+        self.number += 1
+        self.bytes += held.size
+
+    def free(self, held: Held) -> None:
+        self.number -= 1
+        self.bytes -= held.size
+
 
 class Undurable:
     """A queue of what is held; commits leave it in the order they were decided."""
 
     def __init__(self) -> None:
         self._held: deque[Held] = deque()
-        self._bytes = 0
+        self._all = _Room()
+        self._asked = _Room()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -49,10 +95,17 @@ class Undurable:
     @property
     def full(self) -> bool:
         """Say whether nothing more may be decided before the disk has some of it."""
-        return (
-            len(self._held) >= limits.UNDURABLE_COMMANDS
-            or self._bytes >= limits.UNDURABLE_BYTES
-        )
+        return self._all.full
+
+    @property
+    def full_of_calls(self) -> bool:
+        """Say whether calls alone have filled it, and new ones have to stay away."""
+        return self._asked.full
+
+    @property
+    def unasked(self) -> int:
+        """How many of it nobody called for: deadlines and what follows by itself."""
+        return self._all.number - self._asked.number
 
     @property
     def since(self) -> int:
@@ -62,24 +115,26 @@ class Undurable:
     def add(self, held: Held) -> None:
         """Hold one more."""
         self._held.append(held)
-        if held.commit is not None:
-            self._bytes += len(held.commit.body)
+        self._all.take(held)
+        if held.asked:
+            self._asked.take(held)
 
     def released(self, durable: int) -> Iterator[Held]:
         """Take out what rests on nothing later than the commit stamped `durable`."""
         while self._held:
             held = self._held[0]
-            if held.commit is not None:
-                if held.stamp > durable:
-                    return
-                self._bytes -= len(held.commit.body)
+            if held.commit is not None and held.stamp > durable:
+                return
+            self._all.free(held)
+            if held.asked:
+                self._asked.free(held)
             yield self._held.popleft()
 
     def given_up(self) -> list[Held]:
         """Take out everything."""
         held = list(self._held)
         self._held.clear()
-        self._bytes = 0
+        self._all, self._asked = _Room(), _Room()
         return held
 
     def change_set(self, last_sequence: int) -> ChangeSet | None:

@@ -27,7 +27,7 @@ from flexcore.domain.model import (
     Workspace,
 )
 from flexcore.domain.plan_lint import warnings_of_plan
-from flexcore.domain.semantics import resolved
+from flexcore.domain.semantics import Policies, resolved
 from flexcore.domain.states import (
     OPEN_RESERVATION,
     Connectivity,
@@ -210,15 +210,16 @@ def percentage_left(occupied: int, capacity: int) -> int:
 
 def queue_warnings(rows: Iterable[Row]) -> Sequence[str]:
     """Return what to say about the expression of a queue that was saved."""
-    queue, dialect = _saved(rows, TaskQueue)
-    target = parse(queue.target_workers, Context.WORKER, dialect=dialect)
+    queue, policies = _saved(rows, TaskQueue)
+    target = parse(queue.target_workers, Context.WORKER, dialect=_dialect(policies))
     return warnings_of(target)
 
 
 def workflow_warnings(rows: Iterable[Row]) -> Sequence[str]:
     """Return what to say about the configuration of a workflow that was saved."""
-    workflow, dialect = _saved(rows, Workflow)
-    return warnings_of_plan(saved_plan(workflow.configuration, dialect))
+    workflow, policies = _saved(rows, Workflow)
+    plan = saved_plan(workflow.configuration, _dialect(policies))
+    return warnings_of_plan(plan, refusal_scope=policies.refusal_scope)
 
 
 def import_warnings(document: str, rows: Sequence[Row]) -> Sequence[str]:
@@ -238,9 +239,12 @@ def import_warnings(document: str, rows: Sequence[Row]) -> Sequence[str]:
     return found[: limits.IMPORT_WARNINGS]
 
 
-def _saved(rows: Iterable[Row], kind: type[R]) -> tuple[R, Dialect]:
-    """Return the saved row, and how its workspace reads expressions."""
+def _saved(rows: Iterable[Row], kind: type[R]) -> tuple[R, Policies]:
+    """Return the saved row, and the policies of its workspace."""
     (saved,) = (row for row in rows if isinstance(row, kind))
     (workspace,) = (row for row in rows if isinstance(row, Workspace))
-    policies = resolved(workspace.semantics, workspace.policies)
-    return saved, Dialect(policies.type_mismatch, policies.missing_array)
+    return saved, resolved(workspace.semantics, workspace.policies)
+
+
+def _dialect(policies: Policies) -> Dialect:
+    return Dialect(policies.type_mismatch, policies.missing_array)

@@ -134,8 +134,8 @@ def _repeated(
 
     def check(message: Any, prefix: str, violations: list[tuple[str, str]]) -> None:
         items = getattr(message, name)
-        if len(items) > most:
-            text = f"{len(items)} items, at most {most} are allowed"
+        text = _excess(items, most)
+        if text:
             violations.append((prefix + name, text))
             return
         for index, item in enumerate(items):
@@ -150,7 +150,7 @@ def _nested(
     field: FieldDescriptor, rules: rules_pb2.FieldRules, checks: tuple[Check, ...]
 ) -> Check:
     """Check a message, or each of a repeated field, by the rules of its own fields."""
-    name, most = field.name, rules.max_items
+    name, most, most_bytes = field.name, rules.max_items, rules.max_bytes
     if not field.is_repeated:
         return _below(name, checks)
     if not most:
@@ -160,8 +160,8 @@ def _nested(
         items = getattr(message, name)
         if rules.required and not items:
             violations.append((prefix + name, "must be given"))
-        if len(items) > most:
-            text = f"{len(items)} items, at most {most} are allowed"
+        text = _excess(items, most, most_bytes)
+        if text:
             violations.append((prefix + name, text))
             return
         for index, item in enumerate(items):
@@ -169,6 +169,16 @@ def _nested(
                 below(item, f"{prefix}{name}[{index}].", violations)
 
     return check
+
+
+def _excess(items: Any, most: int, most_bytes: int = 0) -> str | None:
+    """Say that there are too many items, or that all of them are too large together."""
+    if len(items) > most:
+        return f"{len(items)} items, at most {most} are allowed"
+    size = sum(item.ByteSize() for item in items) if most_bytes else 0
+    if size > most_bytes:
+        return f"{size} bytes, at most {most_bytes} are allowed"
+    return None
 
 
 def _below(name: str, checks: tuple[Check, ...]) -> Check:

@@ -33,6 +33,7 @@ from flexcore.domain.plans import (
     known_of,
     step_at,
 )
+from flexcore.domain.trees import REFUSED_BY
 from flexcore.domain.workflows import saved_plan
 from flexcore.engine.decision import Decision, decoded
 from flexcore.engine.routing import refusals
@@ -90,10 +91,8 @@ def known_value(state: State, task: Task) -> tuple[str, str] | None:
 
 def task_values(task: Task) -> dict[str, Any]:
     """Return what expressions see of a task."""
-    values = decoded(task.attributes)
-    if task.refusals:
-        values["refused_by"] = [row.worker_sid for row in task.refusals]
-    return values
+    refused_by = [row.worker_sid for row in task.refusals]
+    return {**decoded(task.attributes), REFUSED_BY: refused_by}
 
 
 # Entering
