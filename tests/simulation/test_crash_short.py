@@ -12,13 +12,13 @@ LOST_BYTES = 80 * 1024
 
 @pytest.mark.slow
 async def test_kills_lose_nothing_that_was_acknowledged() -> None:
-    tally = await crash(12, seed=1, show=False)
+    tally = await crash(8, seed=1, show=False)
 
     assert tally.problems == []
-    assert tally.acknowledged > 12 * 20
+    assert tally.acknowledged > 8 * 20
     assert tally.accepted > 20
     assert tally.messages > 20
-    assert tally.resumed > 12 * 4
+    assert tally.resumed > 8 * 4
 
 
 def lose_the_end(data: Path) -> None:
