@@ -42,6 +42,8 @@ WARM_SHARE = 0.2
 TORN = 0.05
 #: the longest that ended streams take to be let go
 SETTLE_SECONDS = 10.0
+IDLE_LOOKS = 5
+LOOK_SECONDS = 0.1
 
 
 class Held(NamedTuple):
@@ -104,7 +106,7 @@ async def run(cycles: int, seed: int) -> Leak:
             async with _clients(process.target, Path(folder)) as clients:
                 sids = await _hire(clients[0])
                 rng = random.Random(seed)
-                idle = process.held()
+                idle = await _idle(process)
                 warm = max(WARM, int(cycles * WARM_SHARE))
                 await _cycle(clients, sids, warm, rng)
                 before = await _settled(process, idle)
@@ -114,11 +116,20 @@ async def run(cycles: int, seed: int) -> Leak:
             process.end()
     return Leak(
         cycles,
-        after.tasks - idle.tasks,
-        after.cursors - idle.cursors,
+        max(0, after.tasks - idle.tasks),
+        max(0, after.cursors - idle.cursors),
         (after.blocks - before.blocks) / cycles,
         (after.resident - before.resident) / cycles,
     )
+
+
+async def _idle(process: Process) -> Held:
+    """Return the least that is held while nobody asks: a call outlives its answer a little."""
+    looks = []
+    for _ in range(IDLE_LOOKS):
+        await asyncio.sleep(LOOK_SECONDS)
+        looks.append(process.held())
+    return min(looks)
 
 
 async def _settled(process: Process, idle: Held) -> Held:
@@ -129,7 +140,7 @@ async def _settled(process: Process, idle: Held) -> Held:
         settled = held.tasks <= idle.tasks and held.cursors <= idle.cursors
         if settled or asyncio.get_running_loop().time() > end:
             return held
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _cycle(
