@@ -33,6 +33,7 @@ BRANCHES = (
     "re-evaluated",
     "re-evaluated later",
     "skipped",
+    "skipped out of its filter",
     "not skipped",
     "exhausted into a queue",
     "exhausted, cancel",
