@@ -1,18 +1,21 @@
 """The oracle: what a workspace does with commands and time, by lists and full scans.
 
 Below Model, from the bottom: facts (model_rows), questions (model_world), the walk of a
-task (model_steps), offers (model_offers), configuration (model_setup), commands about
-tasks (model_tasks), who is there (model_presence). The oracle of the matcher is model_router.
+task (model_steps), offers (model_offers), configuration (model_places, model_setup),
+commands about tasks (model_tasks), who is there (model_presence). The oracle of the matcher
+is model_router.
 """
 
 from typing import Any
 
 from tests.model_presence import Presence
 from tests.model_rows import (
+    VERSIONED,
     ModelReservation,
     ModelTask,
     ModelWorker,
     ModelWorkflow,
+    Refused,
 )
 
 
@@ -23,7 +26,15 @@ class Model(Presence):
     """
 
     def decide(self, command: str, arguments: dict[str, Any]) -> None:
-        """Decide a command; Refused is raised before anything changes."""
+        """Decide a command; Refused is raised before anything changes.
+
+        With `stale` it states a version that is not the current one.
+        """
+        arguments = dict(arguments)
+        if arguments.pop("stale", False):
+            kind = next(kind for kind in VERSIONED if kind in arguments)
+            self.find(getattr(self, kind + "s"), arguments[kind])
+            raise Refused("aborted")
         getattr(self, command)(**arguments)
         self.settle()
         self.pass_time(self.now)

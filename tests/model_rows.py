@@ -7,6 +7,9 @@ SECOND = 1_000_000
 FINISHED = ("completed", "canceled")
 HELD = ("pending", "accepted", "wrapping")
 
+#: what a command states the version of: the first of these that it names
+VERSIONED = ("reservation", "task", "queue", "workflow", "worker")
+
 OFFLINE = "Offline"
 #: the queue of a task that waits for one worker and is in none
 EVERYBODY = -1
@@ -269,3 +272,16 @@ class ModelReservation:
 
     def due(self) -> int:
         return self.deadline if self.status == "pending" and not self.gone else 0
+
+
+def patched(target: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = patched(merged.get(key), value)
+    return merged

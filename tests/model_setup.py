@@ -1,9 +1,9 @@
-"""The oracle's configuration: workspace, activities, channels, queues, workflows, workers."""
+"""The oracle's configuration: workspace, queues, workflows, workers."""
 
 import json
 from typing import Any
 
-from tests.model_offers import Offers
+from tests.model_places import Places
 from tests.model_rows import (
     FINISHED,
     HELD,
@@ -15,25 +15,27 @@ from tests.model_rows import (
     ModelWorker,
     ModelWorkflow,
     Plan,
-    Refused,
+    patched,
 )
 
 
-class Setup(Offers):
+class Setup(Places):
     """Commands that change who and what there is."""
 
-    # Workspace, activities, channels
+    # Workspace
 
     def update_workspace(
         self,
         semantics: str | None = None,
         policies: dict[str, Any] | None = None,
         prefers: str | None = None,
+        default_activity: str | None = None,
         timeout_activity: str | None = None,
         vanished_queue: int | None = None,
     ) -> None:
         self._check_policies(policies or {}, queue=False)
         known = (None, *self.activities)
+        self.need("default_activity", default_activity in known)
         self.need("timeout_activity", timeout_activity in known)
         there = [n for n, queue in enumerate(self.queues) if not queue.gone]
         self.need("vanished_queue", vanished_queue in (None, -1, *there))
@@ -43,6 +45,7 @@ class Setup(Offers):
         row.semantics = semantics or row.semantics
         row.policies = row.policies if policies is None else policies
         row.prefers = prefers or row.prefers
+        row.default_activity = default_activity or row.default_activity
         row.timeout_activity = timeout_activity or row.timeout_activity
 
     def _check_policies(self, policies: dict[str, Any], *, queue: bool) -> None:
@@ -54,30 +57,6 @@ class Setup(Offers):
             else:
                 least, most = NUMBERS[name]
                 self.need(name, least <= value <= most)
-
-    def create_activity(self, name: str, available: bool) -> None:
-        self._refuse_taken(name in self.activities)
-        self.activities[name] = available
-
-    def delete_activity(self, name: str) -> None:
-        if name not in self.activities:
-            raise Refused("not_found")
-        workspace = self.workspace
-        used = {workspace.default_activity, workspace.timeout_activity}
-        for row in self.workers:
-            used |= set() if row.gone else {row.activity, row.away_from, row.then}
-        for plan in self._live_plans():
-            skips = [target.get("skip_if") or "" for target in plan.targets()]
-            used |= {name} if "{" + name + "}" in " ".join(skips) else set()
-        self.hold("activity", name not in used)
-        del self.activities[name]
-
-    def update_task_channel(self, channel: str, optimized: bool) -> None:
-        self.channels[channel] = optimized
-
-    def _refuse_taken(self, taken: bool) -> None:
-        if taken:
-            raise Refused("already_exists")
 
     # Queues
 
@@ -116,34 +95,23 @@ class Setup(Offers):
     def delete_queue(self, queue: int) -> None:
         row = self.find(self.queues, queue)
         named = self._led_to("queue")
-        for plan in self._live_plans():
+        for plan in self.live_plans():
             named |= plan.queues()
-        for task in self._open_tasks():
+        for task in self.open_tasks():
             named |= {task.queue}
         self.hold("queue", queue not in named)
         self.hold("queue", queue != self.workspace.vanished_queue)
         row.gone = True
 
-    def _live_plans(self) -> list[Plan]:
-        """Return what tasks walk through now, or may enter."""
-        current = [row.revisions[-1] for row in self.workflows if not row.gone]
-        tasks = [row for row in self._open_tasks() if row.workflow >= 0]
-        return current + [self.plan(task) for task in tasks]
-
     def _led_to(self, kind: str) -> set[int]:
         """Return what links further on, of tasks nobody has taken, lead to."""
         return {
             link.number
-            for task in self._open_tasks()
+            for task in self.open_tasks()
             if task.status in ("pending", "reserved")
             for link in task.routes[task.route + 1 :]
             if link.kind == kind
         }
-
-    def _open_tasks(self) -> list[Any]:
-        return [
-            row for row in self.tasks if row.status not in FINISHED and not row.gone
-        ]
 
     # Workflows
 
@@ -194,7 +162,7 @@ class Setup(Offers):
 
     def delete_workflow(self, workflow: int) -> None:
         row = self.find(self.workflows, workflow)
-        for task in self._open_tasks():
+        for task in self.open_tasks():
             self.hold("workflow", task.workflow != workflow)
         self.hold("workflow", workflow not in self._led_to("workflow"))
         row.gone, row.re_evaluate = True, 0
@@ -218,13 +186,26 @@ class Setup(Offers):
         return name.casefold() in [row.name.casefold() for row in others]
 
     def create_worker(self, activity: str, attributes: str) -> None:
+        self._check_worker(activity, f"worker {len(self.workers)}")
+        self._add_worker(activity, attributes)
+
+    def create_workers(self, workers: list[dict[str, Any]]) -> None:
+        """Create all of them or none."""
+        for number, fields in enumerate(workers, len(self.workers)):
+            self._check_worker(fields["activity"], f"worker {number}")
+        for fields in workers:
+            self._add_worker(**fields)
+
+    def _check_worker(self, activity: str, name: str) -> None:
         self.need("activity", not activity or activity in self.activities)
+        self.refuse_taken(self._is_called(name, but=None))
+
+    def _add_worker(self, activity: str, attributes: str) -> None:
+        self.decided["branch", "default activity"] += not activity
         activity = activity or self.workspace.default_activity
-        name = f"worker {len(self.workers)}"
-        self._refuse_taken(self._is_called(name, but=None))
         self.workers.append(
             ModelWorker(
-                name=name,
+                name=f"worker {len(self.workers)}",
                 attributes=attributes,
                 activity=activity,
                 sequence=next(self.sequence),
@@ -237,14 +218,18 @@ class Setup(Offers):
     def update_worker(
         self,
         worker: int,
+        *,
         activity: str | None = None,
         attributes: str | None = None,
+        patch: dict[str, Any] | None = None,
         name: str | None = None,
         reject: bool = False,
         after_work: bool = False,
     ) -> None:
         row = self.find(self.workers, worker)
-        self._refuse_taken(name is not None and self._is_called(name, but=row))
+        if patch is not None:
+            attributes = json.dumps(patched(json.loads(row.attributes), patch))
+        self.refuse_taken(name is not None and self._is_called(name, but=row))
         self.need("activity", activity is None or activity in self.activities)
         # Offers are taken back only from somebody who leaves.
         leaves = activity is not None and not self.activities[activity]

@@ -187,10 +187,19 @@ class Steps(World):
         elif step := self._after_skip(row):
             self.decided["branch", "skipped"] += 1
             start = row.step_deadline or row.step_start
+            if step[0] != row.step[0]:
+                self.decided["branch", "skipped out of its filter"] += 1
+                start = row.step_start - self._spent(row) * SECOND
             self.enter(task, step, self._queue_of(row, step), start)
         else:
             self.emit("workflow.skipped", task)
             self.cancel(task, "skip", "Workflow skipped")
+
+    def _spent(self, task: ModelTask) -> int:
+        """Add up the timeouts of the targets of a filter that a task is past."""
+        number, place = task.step
+        targets = self.plan(task).filters[number]["targets"][:place]
+        return sum(target.get("timeout") or 0 for target in targets)
 
     def _skips(self, task: ModelTask, text: str) -> bool:
         """Evaluate skip_if over the members of the queue, by what they do."""

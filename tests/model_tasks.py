@@ -12,6 +12,7 @@ from tests.model_rows import (
     SECOND,
     Link,
     ModelTask,
+    patched,
 )
 from tests.model_setup import Setup
 
@@ -211,6 +212,10 @@ class Tasks(Setup):
         seconds = self.ask("wrap_limit_seconds", row.queue)
         row.limit = self.now + seconds * SECOND if seconds else 0
 
+    def wrap_reservation(self, reservation: int) -> None:
+        row = self.allow(self.reservations, reservation, "accepted")
+        self.wrap_task(row.task)
+
     def complete_task(
         self,
         task: int,
@@ -224,6 +229,10 @@ class Tasks(Setup):
         if patch is not None:
             row.attributes = json.dumps(patched(json.loads(row.attributes), patch))
         self._complete(task, reason)
+
+    def complete_reservation(self, reservation: int, **fields: Any) -> None:
+        row = self.allow(self.reservations, reservation, "accepted", "wrapping")
+        self.complete_task(row.task, **fields)
 
     def _complete(self, task: int, reason: str) -> None:
         self._follow(task, "complete", "completed", "completed")
@@ -299,16 +308,3 @@ class Tasks(Setup):
                 self.decided["branch", "re-evaluated later"] += 1
                 task.step = (ANEW, task.step[1])
         row.re_evaluate = self.now + 10_000 if self.outdated(workflow) else 0
-
-
-def patched(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = patched(merged.get(key), value)
-    return merged

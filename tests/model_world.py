@@ -36,6 +36,8 @@ class World:
         self.limits = {**LIMITS, **limits}
         self.workspace = ModelWorkspace()
         self.activities = {OFFLINE: False, "Available": True, "Unavailable": False}
+        #: the names that expressions read; everything else goes by the first one
+        self.names = {name: name for name in self.activities}
         #: unique name -> whether the order of workers is that of this channel alone
         self.channels = {"default": False, "chat": False, "sms": False}
         self.queues = [ModelQueue("1==1")]
@@ -129,7 +131,7 @@ class World:
         return json.loads(row.attributes) | {
             "sid": f"WK#{worker}",
             "friendly_name": row.name,
-            "activity_name": row.activity,
+            "activity_name": self.names[row.activity],
             "channel": live,
         }
 

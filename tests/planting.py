@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/flexcore"
 PATCHES = sorted((ROOT / "tests/bugs").glob("*.patch"))
 
+#: a file, and the lines of it that a patch puts others in place of
+Hunk = tuple[str, str, str]
+
 
 @cache
 def _compiled() -> "TemporaryDirectory[str]":
@@ -36,6 +39,18 @@ def copied(folder: Path) -> Path:
 
 def plant(patch: Path, copy: Path) -> None:
     """Apply a unified diff; every hunk has to fit in exactly one place."""
+    for name, before, after in _hunks(patch):
+        text = _fitting(patch, copy / name, before)
+        (copy / name).write_text(text.replace(before, after))
+
+
+def check_fit(patch: Path) -> None:
+    """Fail when a patch does not apply to the code as it is."""
+    for name, before, _ in _hunks(patch):
+        _fitting(patch, PACKAGE.parent / name, before)
+
+
+def _hunks(patch: Path) -> list[Hunk]:
     target, hunks, inside = "", [], False
     for line in patch.read_text().splitlines(keepends=True):
         if line.startswith("--- a/src/"):
@@ -50,13 +65,17 @@ def plant(patch: Path, copy: Path) -> None:
             before += [line[1:]] * (line[0] in " -")
             after += [line[1:]] * (line[0] in " +")
     assert hunks, f"{patch.name} is no patch"
-    for name, before, after in hunks:
-        text, old = (copy / name).read_text(), "".join(before)
-        assert text.count(old) == 1, (
-            f"{patch.name} no longer applies: these lines are {text.count(old)} "
-            f"times in {name}; bring the patch up to date\n{old}"
-        )
-        (copy / name).write_text(text.replace(old, "".join(after)))
+    return [(name, "".join(before), "".join(after)) for name, before, after in hunks]
+
+
+def _fitting(patch: Path, path: Path, before: str) -> str:
+    """Return the text of a file in which these lines are in exactly one place."""
+    text = path.read_text()
+    assert text.count(before) == 1, (
+        f"{patch.name} no longer applies: these lines are {text.count(before)} "
+        f"times in {path.name}; bring the patch up to date\n{before}"
+    )
+    return text
 
 
 def run(

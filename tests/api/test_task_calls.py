@@ -264,6 +264,7 @@ async def test_a_deleted_task_is_gone_with_its_reservations(serving: Serving) ->
     deleted = await routing.DeleteTask(sid=reservation.task_sid)
 
     assert deleted.task.sid == reservation.task_sid
+    assert deleted.task.status == pb.TASK_STATUS_COMPLETED
     for call in (
         routing.GetTask(sid=reservation.task_sid),
         routing.GetReservation(sid=reservation.sid),

@@ -25,6 +25,13 @@ WORKERS = (
     '{"level":"high","skills":"es","routing":{"rank":2.5}}',
     "{}",
 )
+#: what is merged into the attributes of a worker
+WORKER_PATCHES: tuple[dict[str, Any], ...] = (
+    {"level": 2},
+    {"skills": None},
+    {"routing": {"rank": 5}},
+    {},
+)
 FILTERS = (
     "lang == 'es'",
     "vip",

@@ -127,12 +127,12 @@ def expected_reservations(model: Model) -> list[Any]:
 
 
 def found_reservations(subject: Subject) -> list[Any]:
-    rows, numbers = subject.rows, subject.numbers
+    numbers = subject.numbers
     return [
         (
             numbers[row.task_sid],
             numbers[row.worker_sid],
-            rows[row.task_channel_sid].unique_name,  # type: ignore[attr-defined]
+            subject.channels[row.task_channel_sid],
             numbers[row.task_queue_sid],
             row.status.value,
             row.candidates,

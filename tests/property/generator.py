@@ -69,7 +69,13 @@ class Generator(SetupActors):
             name = self.pick(ACTORS)
             step: Step | None = getattr(self, name)(model)
             if step is not None:
-                return step
+                return self._with_version(step)
+
+    def _with_version(self, step: Step) -> Step:
+        """Let a command seldom state a version that is not the current one."""
+        name, arguments = step
+        versioned = name in STATING and self.chance(0.03)
+        return (name, {**arguments, "stale": True}) if versioned else step
 
     def number(self, rows: list[Any], *statuses: str) -> int | None:
         """One of these, seldom any other, seldom one that does not exist."""
@@ -119,7 +125,7 @@ class Generator(SetupActors):
         workflow = self.alive(model.workflows)
         arguments: dict[str, Any] = {
             "workflow": workflow,
-            "channel": self.pick(choices.CHANNELS),
+            "channel": self.task_channel(model),
             "attributes": self._attributes(model),
             "priority": self.pick((0, 0, 1, 2)),
             "timeout": self.pick((0, 0, *choices.SECONDS, 60, 60)),
@@ -193,6 +199,17 @@ class Generator(SetupActors):
         if self.chance(0.3):
             arguments |= {"disposition": "sold", "patch": {"sold": True}}
         return "complete_task", arguments
+
+    def wrap_reservation(self, model: Model) -> Step | None:
+        number = self.number(model.reservations, "accepted")
+        return None if number is None else ("wrap_reservation", {"reservation": number})
+
+    def complete_reservation(self, model: Model) -> Step | None:
+        number = self.number(model.reservations, "accepted", "wrapping")
+        if number is None:
+            return None
+        arguments = {"reservation": number, "reason": self.pick(("", "done"))}
+        return "complete_reservation", arguments
 
     def claim_task(self, model: Model) -> Step | None:
         task = self.number(model.tasks, "pending")
@@ -272,7 +289,14 @@ class Generator(SetupActors):
         return "restart", {}
 
 
-#: how often each actor is asked, of 199 times
+#: steps that may state a version
+STATING = (
+    *("update_task", "cancel_task", "delete_task", "claim_task", "accept", "reject"),
+    *("wrap_task", "complete_task", "wrap_reservation", "complete_reservation"),
+    *("update_queue", "delete_queue", "update_workflow", "delete_workflow"),
+    *("update_worker", "delete_worker"),
+)
+#: how often each actor is asked
 ACTORS = [
     name
     for name, weight in {
@@ -306,6 +330,12 @@ ACTORS = [
         "delete_workflow": 1,
         "delete_worker": 7,
         "update_task_channel": 1,
+        "create_workers": 1,
+        "rename_activity": 3,
+        "create_channel": 2,
+        "delete_channel": 2,
+        "wrap_reservation": 2,
+        "complete_reservation": 2,
         "shift_offers": 1,
         "note_presence": 16,
     }.items()

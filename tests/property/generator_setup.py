@@ -1,34 +1,17 @@
 """The part of the generator that changes who and what there is."""
 
 import json
-import random
 from typing import Any
 
 from tests.model import Model
 from tests.model_presence import CONNECTIVITY
 from tests.property import choices
 from tests.property.choices import NOTHING
+from tests.property.generator_places import PlaceActors, Step
 
-Step = tuple[str, dict[str, Any]]
 
-
-class SetupActors:
+class SetupActors(PlaceActors):
     """Each method is an actor: it returns a step, or None when it has nothing to do."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.pick = self.rng.choice
-        self.breaks = 1
-
-    def chance(self, probability: float) -> bool:
-        return self.rng.random() < probability
-
-    def alive(self, rows: list[Any]) -> int:
-        """One of those that are there, seldom one that is not."""
-        if self.chance(0.04):
-            return self.pick([*range(len(rows)), NOTHING])
-        there = [n for n, row in enumerate(rows) if not row.gone]
-        return self.pick(there or [NOTHING])
 
     # Policies
 
@@ -57,36 +40,13 @@ class SetupActors:
             arguments["policies"] = self.policies()
         if self.chance(0.2):
             arguments["prefers"] = self.pick(("FIFO", "LIFO"))
-        if self.chance(0.1):
-            away = self.pick(("Offline", "Unavailable", "Lunch"))
-            arguments["timeout_activity"] = away
+        for field in ("default_activity", "timeout_activity"):
+            if self.chance(0.1):
+                arguments[field] = self.pick(("Offline", "Unavailable", "Lunch"))
         if self.chance(0.3):
             number = -1 if self.chance(0.2) else self.alive(model.queues)
             arguments["vanished_queue"] = number
         return "update_workspace", arguments
-
-    # Activities, channels
-
-    def create_activity(self, model: Model) -> Step | None:
-        if len(model.activities) > 6:
-            return None
-        name = self.pick(sorted(model.activities))
-        if not self.chance(0.2):
-            # Never a name again, or it would mean two activities on a tape.
-            self.breaks += 1
-            name = f"Break {self.breaks}"
-        return "create_activity", {"name": name, "available": self.chance(0.5)}
-
-    def delete_activity(self, model: Model) -> Step:
-        names = [name for name in model.activities if name != "Available"]
-        return "delete_activity", {"name": self.pick([*names, "Coaching", "Lunch"])}
-
-    def update_task_channel(self, model: Model) -> Step:
-        channel = self.pick(("default", "chat"))
-        return "update_task_channel", {
-            "channel": channel,
-            "optimized": not model.channels[channel],
-        }
 
     # Queues
 
@@ -204,16 +164,25 @@ class SetupActors:
     def worker(self, model: Model) -> int:
         return self.alive(model.workers)
 
-    def create_worker(self, model: Model) -> Step | None:
-        if sum(not row.gone for row in model.workers) > 4:
-            return None
+    def _worker(self) -> dict[str, Any]:
         activity = self.pick(
-            ("Available", "Available", "Available", *choices.ACTIVITIES)
+            ("Available", "Available", "Available", "", *choices.ACTIVITIES)
         )
-        return "create_worker", {
+        return {
             "activity": "Lunch" if self.chance(0.1) else activity,
             "attributes": self.pick(choices.WORKERS),
         }
+
+    def create_worker(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.workers) > 4:
+            return None
+        return "create_worker", self._worker()
+
+    def create_workers(self, model: Model) -> Step | None:
+        if sum(not row.gone for row in model.workers) > 4:
+            return None
+        workers = [self._worker() for _ in range(self.rng.randint(1, 2))]
+        return "create_workers", {"workers": workers}
 
     def change_activity(self, model: Model) -> Step:
         activity = self.pick(("Available", "Available", *model.activities, "Lunch"))
@@ -248,6 +217,8 @@ class SetupActors:
         arguments: dict[str, Any] = {"worker": worker}
         if self.chance(0.6):
             arguments["attributes"] = self.pick(choices.WORKERS)
+        elif self.chance(0.3):
+            arguments["patch"] = self.pick(choices.WORKER_PATCHES)
         asked = self._asked_for(model)
         if self.chance(0.8 if asked else 0.3):
             arguments["name"] = self.pick(asked or [f"worker {self.rng.randrange(6)}"])

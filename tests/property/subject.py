@@ -3,11 +3,14 @@
 import json
 import random
 import re
+from collections import Counter
 from typing import Any
+
+import msgspec
 
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.ids import Ids
-from flexcore.domain.model import Row, Worker
+from flexcore.domain.model import Activity, Row, TaskChannel, Worker, Workflow
 from flexcore.domain.parts import CallbackReason, Route
 from flexcore.domain.states import OutboxState
 from flexcore.engine import commands as c
@@ -46,6 +49,11 @@ class Subject:
         }
         #: activities by name, whether they are still there or not
         self.activities: dict[str, str] = {}
+        #: task channels by sid, whether they are still there or not
+        self.channels: dict[str, str] = {}
+        #: which commands were done, how often
+        self.done: Counter[str] = Counter()
+        self._stale = False
         #: revisions of each workflow in order
         self.revisions: dict[str, list[str]] = {}
         self.numbers: dict[str, int] = {"": -1}
@@ -81,15 +89,26 @@ class Subject:
         return min(filter(None, (first[0] if first else 0, stored)), default=0)
 
     def step(self, name: str, arguments: dict[str, Any]) -> None:
+        arguments = dict(arguments)
+        self._stale = arguments.pop("stale", False)
         getattr(self, name)(**arguments)
 
     def _decide(self, command: c.Command) -> None:
         now, state = self.clock.now(), self.decider.state
+        if self._stale:
+            command = self._stating_another_version(command)
         while missing := missing_keys(state, self._principal.actor, command):
             for key in missing:
                 self._fetch(key)
         self._follow(self.decider.decide(self._principal, command, now))
+        self.done[type(command).__name__] += 1
         self._go_on(now)
+
+    def _stating_another_version(self, command: Any) -> c.Command:
+        self._stale = False
+        row = self.find(command.sid)
+        version = row.version + 1 if row else 1
+        return msgspec.structs.replace(command, expected_version=version)
 
     def _go_on(self, now: int) -> None:
         """Decide what is due, and what else follows by itself."""
@@ -122,11 +141,7 @@ class Subject:
             return
         change_set = decided.commit.change_set
         for row in change_set.resources:
-            if row.sid.startswith("WA") and row.sid not in self.activities.values():
-                self.activities[row.friendly_name] = row.sid
-            if row.sid.startswith("WW"):
-                known = self.revisions.setdefault(row.sid, [])
-                known += [row.revision_sid] * (row.revision_sid not in known)
+            self._learn(row)
         for event in change_set.events:
             kind = event.sid[:2]
             if event.type.endswith(".created") and kind in self.sids:
@@ -138,6 +153,16 @@ class Subject:
             if isinstance(row, Worker):
                 self.orders[row.order] = self.numbers[row.sid]
         self.history.follow(change_set.resources, change_set.deleted)
+
+    def _learn(self, row: Row) -> None:
+        """Note how a tape calls something, by the first name it has."""
+        if isinstance(row, Activity) and row.sid not in self.activities.values():
+            self.activities[row.friendly_name] = row.sid
+        elif isinstance(row, TaskChannel):
+            self.channels[row.sid] = row.unique_name
+        elif isinstance(row, Workflow):
+            known = self.revisions.setdefault(row.sid, [])
+            known += [row.revision_sid] * (row.revision_sid not in known)
 
     def sid(self, kind: str, number: int) -> str:
         sids = self.sids[kind]
@@ -176,6 +201,7 @@ class Subject:
     def update_workspace(
         self,
         prefers: str | None = None,
+        default_activity: str | None = None,
         timeout_activity: str | None = None,
         vanished_queue: int | None = None,
         **changes: Any,
@@ -187,7 +213,8 @@ class Subject:
             c.UpdateWorkspace(
                 sid=self.workspace,
                 prioritize_queue_order=prefers,
-                timeout_activity=timeout_activity,
+                default_activity=self._activity(default_activity),
+                timeout_activity=self._activity(timeout_activity),
                 **changes,
             )
         )
@@ -199,17 +226,39 @@ class Subject:
             )
         )
 
+    def _activity(self, name: str | None) -> str | None:
+        """Return the sid of an activity by its first name; what is none as it is."""
+        return None if name is None else self.activities.get(name, name)
+
+    def rename_activity(self, name: str, shown: str) -> None:
+        sid = self.activities.get(name, f"WA{NOTHING:032x}")
+        self._decide(c.UpdateActivity(sid=sid, friendly_name=shown))
+
     def delete_activity(self, name: str) -> None:
         sid = self.activities.get(name, f"WA{NOTHING:032x}")
         self._decide(c.DeleteActivity(sid=sid))
 
-    def update_task_channel(self, channel: str, optimized: bool) -> None:
-        sid = next(
-            row.sid
-            for row in self.rows.values()
-            if row.sid.startswith("TC") and row.unique_name == channel
+    def _channel(self, channel: str) -> str:
+        """Return the sid of a task channel, that of nothing if there is none."""
+        sids = (sid for sid in self.rows if self.channels.get(sid) == channel)
+        return next(sids, f"TC{NOTHING:032x}")
+
+    def create_channel(self, channel: str, optimized: bool) -> None:
+        self._decide(
+            c.CreateTaskChannel(
+                workspace_sid=self.workspace,
+                unique_name=channel,
+                friendly_name=channel,
+                channel_optimized_routing=optimized,
+            )
         )
+
+    def update_task_channel(self, channel: str, optimized: bool) -> None:
+        sid = self._channel(channel)
         self._decide(c.UpdateTaskChannel(sid=sid, channel_optimized_routing=optimized))
+
+    def delete_channel(self, channel: str) -> None:
+        self._decide(c.DeleteTaskChannel(sid=self._channel(channel)))
 
     def create_queue(self, **fields: Any) -> None:
         self._decide(
@@ -293,23 +342,31 @@ class Subject:
             )
         return changed
 
-    def create_worker(self, activity: str, attributes: str) -> None:
-        self._decide(
-            c.CreateWorker(
-                workspace_sid=self.workspace,
-                friendly_name=f"worker {len(self.sids['WK'])}",
-                activity=activity,
-                attributes=attributes,
-            )
+    def create_worker(self, **fields: str) -> None:
+        self._decide(self._hiring(0, **fields))
+
+    def create_workers(self, workers: list[dict[str, str]]) -> None:
+        hired = (self._hiring(n, **fields) for n, fields in enumerate(workers))
+        self._decide(c.BatchCreateWorkers(workers=tuple(hired)))
+
+    def _hiring(self, place: int, activity: str, attributes: str) -> c.CreateWorker:
+        return c.CreateWorker(
+            workspace_sid=self.workspace,
+            friendly_name=f"worker {len(self.sids['WK']) + place}",
+            activity=self._activity(activity) or "",
+            attributes=attributes,
         )
 
     def update_worker(
         self,
         worker: int,
+        *,
         reject: bool = False,
         name: str | None = None,
         after_work: bool = False,
-        **changes: str | None,
+        activity: str | None = None,
+        patch: dict[str, Any] | None = None,
+        attributes: str | None = None,
     ) -> None:
         self._decide(
             c.UpdateWorker(
@@ -317,7 +374,9 @@ class Subject:
                 friendly_name=name,
                 reject_pending_reservations=reject,
                 after_current_work=after_work,
-                **changes,
+                activity=self._activity(activity),
+                attributes=attributes,
+                attributes_patch=None if patch is None else json.dumps(patch),
             )
         )
 
@@ -419,6 +478,13 @@ class Subject:
         sid = self.sid("WT", task)
         self._decide(c.CompleteTask(sid=sid, attributes_patch=text, **fields))
 
+    def wrap_reservation(self, reservation: int) -> None:
+        self._decide(c.WrapTask(sid=self.sid("WR", reservation)))
+
+    def complete_reservation(self, reservation: int, reason: str) -> None:
+        sid = self.sid("WR", reservation)
+        self._decide(c.CompleteTask(sid=sid, reason=reason))
+
     def claim_task(self, task: int, worker: int) -> None:
         worker_sid = self.sid("WK", worker)
         self._decide(c.ClaimTask(sid=self.sid("WT", task), worker_sid=worker_sid))
@@ -428,6 +494,7 @@ class Subject:
 
     def reject(self, reservation: int, activity: str = "") -> None:
         sid = self.sid("WR", reservation)
+        activity = self._activity(activity) or ""
         self._decide(c.RejectReservation(sid=sid, activity=activity))
 
     def answer_callback(
@@ -442,7 +509,7 @@ class Subject:
             c.ReportCallback(
                 sid=sid,
                 instruction=answer if answer in ("accept", "reject") else "",
-                activity=activity,
+                activity=self._activity(activity) or "",
                 problem=problems.get(answer),
                 text=answer,
             )

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from flexcore.domain.semantics import POLICIES
 from flexcore.domain.states import CONNECTIVITY, RESERVATION, TASK
+from flexcore.engine.commands import Mutation
 from tests.model_rows import SECOND, WORDS
+from tests.property import choices
 from tests.property.generator import Step
 from tests.property.tape import Divergence, Pair, Tape, replay, run, shortened
 
@@ -33,6 +36,7 @@ BRANCHES = (
     "re-evaluated",
     "re-evaluated later",
     "skipped",
+    "skipped out of its filter",
     "not skipped",
     "exhausted into a queue",
     "exhausted, cancel",
@@ -55,6 +59,38 @@ BRANCHES = (
     "left after work",
     "vanished in steps",
     "sent to the queue of the vanished",
+    "default activity",
+)
+#: what no tape asks of routing: whole workspaces, and what messaging is about
+ELSEWHERE = frozenset(
+    [
+        "CreateWorkspace",
+        "DeleteWorkspace",
+        "ImportWorkspace",
+        "CreateDefaults",
+        "AttemptSend",
+        "ReportSend",
+        "AddParticipant",
+        "CloseConversation",
+        "CloseInteractionChannel",
+        "CreateConversation",
+        "CreateInteraction",
+        "CreateInvite",
+        "ReceiveMessage",
+        "ReceiveStatus",
+        "RemoveParticipant",
+        "ReplayDeadLetter",
+        "SendMessage",
+        "CreateAddressConfiguration",
+        "UpdateAddressConfiguration",
+        "CreateSender",
+        "UpdateSender",
+        "CreateAccount",
+        "CreateKey",
+        "RevokeKey",
+        "ClaimAddress",
+        "ReleaseAddress",
+    ]
 )
 ANSWERS = ("accept", "reject", "failed", "later", "nothing")
 LINKS = ("worker", "worker at once", "queue", "workflow", "gone")
@@ -125,6 +161,8 @@ class Counts:
         self.fired.update(pair.model.fired)
         for (name, value), times in pair.model.decided.items():
             self.fired[name, str(value)] += times
+        for command, times in pair.subject.done.items():
+            self.fired["command", command] += times
         for event, times in pair.happened.items():
             self.fired["event", event] += times
         self.refused += pair.refused
@@ -162,9 +200,19 @@ def expected_to_fire() -> set[tuple[str, ...]]:
         "link": LINKS,
         "event": EVENTS,
         "callback": ANSWERS,
+        "command": [each.__name__ for each in Mutation.__subclasses__()],
     }
     named = {(kind, name) for kind, names in rest.items() for name in names}
+    named -= {("command", name) for name in ELSEWHERE}
     return transitions | words | switched | named
+
+
+def test_tapes_choose_among_all_policies() -> None:
+    # Of sessions the engine's core knows nothing.
+    assert choices.POLICIES.keys() == POLICIES.keys() - {"second_session"}
+    assert {name for name, each in POLICIES.items() if each.queue} == set(
+        choices.OF_QUEUES
+    )
 
 
 @pytest.mark.slow

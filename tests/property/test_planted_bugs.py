@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.planting import PATCHES, copied, plant, run
+from tests.planting import PATCHES, check_fit, copied, plant, run
 from tests.property.tape import DIVERGED
 
 #: tapes within which a bug is to be found
 TAPES = "600"
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -23,6 +21,12 @@ def test_there_are_enough_planted_bugs() -> None:
     assert len(PATCHES) >= 50
 
 
+def test_each_bug_fits_the_code_as_it_is() -> None:
+    for patch in PATCHES:
+        check_fit(patch)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_tapes_find_the_planted_bug(patch: Path, copy: Path) -> None:
     plant(patch, copy)
@@ -32,6 +36,7 @@ def test_tapes_find_the_planted_bug(patch: Path, copy: Path) -> None:
     assert tapes.returncode == DIVERGED, tapes.stdout + tapes.stderr
 
 
+@pytest.mark.slow
 def test_tapes_find_nothing_in_an_untouched_copy(copy: Path) -> None:
     tapes = run(copy, "tests.property.tape", "100")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkers import CHECKERS
-from tests.planting import PACKAGE, copied, plant, run
+from tests.planting import PACKAGE, check_fit, copied, plant, run
 from tests.simulation.company import Profile
 from tests.simulation.work import VIOLATED, quiet, simulate
 
@@ -74,6 +74,11 @@ def test_there_is_a_planted_bug_for_every_checker() -> None:
         "",
         *(checker.__name__ for checker in CHECKERS),
     }
+
+
+def test_each_bug_fits_the_code_as_it_is() -> None:
+    for patch in BUGS:
+        check_fit(patch)
 
 
 @pytest.mark.slow

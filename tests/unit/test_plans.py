@@ -13,10 +13,10 @@ from flexcore.domain.workflows import (
     after_exhaustion,
     after_skip,
     after_timeout,
-    age_seconds_max,
     enter,
     exhaustion_of,
     known_of,
+    seconds_before,
     step_at,
 )
 from tests.documents import EVERYONE, SALES, SUPPORT, one, place, plan
@@ -284,10 +284,11 @@ def test_nothing_but_the_queue_is_inherited() -> None:
     assert second == Step(0, 1, Target(SALES))
 
 
-def test_age_is_counted_over_the_targets_of_a_filter() -> None:
+def test_a_step_begins_after_the_timeouts_of_the_targets_before_it() -> None:
     tens: JsonObject = {"queue": SALES, "timeout": 10}
-    found = plan(one("a == 1", tens, tens, tens, {}), default={"queue": SALES})
-    ages = [age_seconds_max(found, step_at(found, 0, n)) for n in range(4)]
+    found = plan(one("a == 1", tens, {}, tens, {}), default={"queue": SALES})
 
-    assert ages == [10, 20, 30, None]
-    assert age_seconds_max(found, step_at(found, DEFAULT_FILTER, 0)) is None
+    assert [seconds_before(found, step_at(found, 0, n)) for n in range(4)] == [
+        *(0, 10, 10, 20)
+    ]
+    assert seconds_before(found, step_at(found, DEFAULT_FILTER, 0)) == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from flexcore.domain import limits
-from flexcore.domain.model import Reservation
+from flexcore.domain.model import Reservation, Task
 from flexcore.engine import commands as c
 from tests.vectors.floor import MeasuredFloor
 
@@ -41,6 +41,27 @@ def test_a_task_that_was_offered_a_thousand_times_is_deleted(floor: Refusing) ->
     told = floor.told()
     assert (told[0], told[-1]) == ("task.deleted", "task.purged")
     assert set(told[1:-1]) == {"task.purging"}
+
+
+@pytest.mark.parametrize("at_once", [1, limits.REMOVED_AT_ONCE])
+@pytest.mark.parametrize(
+    ("taken", "status"), [(False, "canceled"), (True, "completed")]
+)
+def test_a_deleted_task_is_told_as_it_ended_however_often_it_was_offered(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, taken: bool, status: str
+) -> None:
+    monkeypatch.setattr(limits, "REMOVED_AT_ONCE", at_once)
+    floor = Refusing("compat")
+    floor.hire("A")
+    floor.add_task()
+    floor.refuse(2)
+    if taken:
+        floor.accept("A")
+    (task,) = floor.do(c.DeleteTask(sid=floor.sid("T")))
+
+    assert isinstance(task, Task)
+    assert (task.status, task.refusals, task.step_deadline) == (status, (), 0)
+    assert floor.status() == "gone"
 
 
 def test_a_task_that_was_offered_a_thousand_times_is_purged(floor: Refusing) -> None:

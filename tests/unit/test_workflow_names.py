@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import apsw
 import pytest
 
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import FailedPrecondition
+from flexcore.domain.log import encode_row
 from flexcore.domain.model import TaskQueue, WorkflowRevision
 from flexcore.domain.workflow_names import named_sids
 from flexcore.engine import commands as c
@@ -48,20 +50,35 @@ def test_a_queue_in_a_text_is_no_use_of_it() -> None:
     assert named_sids(document(filters=[named])) == (QUEUES[0],)
 
 
-@pytest.mark.parametrize("older", [False, True])
 async def test_a_queue_that_a_revision_names_stays(
-    tmp_path: Path, clock: VirtualClock, older: bool
+    tmp_path: Path, clock: VirtualClock
 ) -> None:
     running = await Running(tmp_path / "data", clock).start()
     state = state_of(running)
     (queue,) = state.of_kind(TaskQueue)
     (revision,) = state.of_kind(WorkflowRevision)
-    saved = revision.names
-    if older:  # as a server wrote it that did not note them
-        state.put(revision.evolve(names=None))
     with pytest.raises(FailedPrecondition) as refused:
         await running.submit(c.DeleteTaskQueue(sid=queue.sid))
     await running.close()
 
-    assert saved == (queue.sid,)
+    assert revision.names == (queue.sid,)
     assert revision.workflow_sid in str(refused.value.metadata)
+
+
+async def test_a_revision_of_an_older_version_has_names_from_the_start(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    running = await Running(tmp_path / "data", clock).start()
+    (revision,) = state_of(running).of_kind(WorkflowRevision)
+    await running.close()
+    older = encode_row(revision.evolve(names=None))
+    with apsw.Connection(str(tmp_path / "data/flexcore.db")) as connection:
+        connection.execute("UPDATE workflow_revision SET body = ?", (older,))
+
+    running = await Running(tmp_path / "data", clock).start()
+    (found,) = state_of(running).of_kind(WorkflowRevision)
+    with pytest.raises(FailedPrecondition):
+        await running.submit(c.DeleteTaskQueue(sid=revision.names[0]))
+    await running.close()
+
+    assert found == revision

@@ -131,7 +131,8 @@ def after_skip(
 def exhaustion_of(plan: WorkflowPlan, step: Step, fallback: str) -> Exhaustion:
     """Return what follows when `step` was the last.
 
-    The filter says it, or the document, or the fallback. There is no default to go to without a `default_filter`: then the task is canceled.
+    The filter says it, or the document, or the fallback. There is no default to go to
+    without a `default_filter`: then the task is canceled.
     """
     found = _exhaustion_at(plan, _owner(plan, step)) or Exhaustion(fallback)
     if found.action == "default" and plan.default is None:
@@ -185,19 +186,15 @@ def known_of(
     return None if known is None else (known.by, look_up(attributes, known.path))
 
 
-def age_seconds_max(plan: WorkflowPlan, step: Step) -> int | None:
-    """Return the timeouts of a filter's targets up to and including this step, added.
+def seconds_before(plan: WorkflowPlan, step: Step) -> int:
+    """Return the timeouts of the targets before a step in its filter, added.
 
-    That is how old a task can get here where steps are measured on the task's age. None
-    if the step has no timeout.
+    So much later than the filter the step begins where steps are measured on the task's age.
     """
-    if step.target.timeout_seconds is None:
-        return None
-    before: tuple[Target, ...] = ()
-    if 0 <= step.filter_index < len(plan.filters):
-        before = plan.filters[step.filter_index].targets[: step.target_index]
-    spent = sum(target.timeout_seconds or 0 for target in before)
-    return spent + step.target.timeout_seconds
+    if not 0 <= step.filter_index < len(plan.filters):
+        return 0
+    before = plan.filters[step.filter_index].targets[: step.target_index]
+    return sum(target.timeout_seconds or 0 for target in before)
 
 
 def _first_match(

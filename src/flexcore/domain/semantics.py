@@ -52,7 +52,8 @@ POLICIES: Mapping[str, Policy] = {
         False,
         "what the timeout of a routing step counts from: `step`, from entering "
         "it, so that no step is passed over untried; `age`, the sum of the "
-        "timeouts up to it from the task's creation",
+        "timeouts up to it from the task's creation, but those of filters that were "
+        "skipped",
     ),
     "on_exhausted": Policy(
         "default",

@@ -43,10 +43,10 @@ from flexcore.domain.plans import (
     after_exhaustion,
     after_skip,
     after_timeout,
-    age_seconds_max,
     enter,
     exhaustion_of,
     known_of,
+    seconds_before,
     step_at,
 )
 from flexcore.domain.tokens import tokens
@@ -64,7 +64,6 @@ __all__ = [
     "after_exhaustion",
     "after_skip",
     "after_timeout",
-    "age_seconds_max",
     "decode_document",
     "enter",
     "exhaustion_of",
@@ -72,6 +71,7 @@ __all__ = [
     "may_name",
     "parse_workflow",
     "saved_plan",
+    "seconds_before",
     "step_at",
 ]
 

@@ -91,7 +91,8 @@ class WorkflowRevision(
 ):
     """One configuration of a workflow; never changes.
 
-    `names` are the sids of the task queues and activities it names.
+    `names` are the sids of the task queues and activities it names; None only in the store,
+    where an older version saved it.
     """
 
     workspace_sid: str

@@ -122,10 +122,10 @@ def reach_limit(decision: Decision, task: Task) -> None:
 
 
 def remove(decision: Decision, task: Task, event: str) -> Task:
-    """Remove a task with its reservations for good; open ones end first.
+    """Remove a task with its reservations for good; what is open ends first.
 
-    One that was offered to very many is finished and told as removed now. What is left of
-    it is due at once: it goes before anybody can ask for it.
+    It is told as it ended. One that was offered to very many is finished and told as
+    removed now, and what is left of it is due at once: it goes before anybody can ask.
     """
     waiting = task.status in WAITING_TASK
     cause, name = ("cancel", "canceled") if waiting else ("complete", "completed")
@@ -135,23 +135,20 @@ def remove(decision: Decision, task: Task, event: str) -> Task:
         invites.follow(decision, task, "cancel")
     elif task.invite_sid and task.status in OPEN_TASK:
         invites.abandon(decision, task)
+    if task.status in OPEN_TASK:
+        task = decision.change(
+            task,
+            status=next_state("task", task.sid, task.status, cause),
+            step_deadline=0,
+            skip_pending=False,
+            refusals=(),
+            hold_time=0,
+            limit_time=0,
+        )
     if _empty(decision, task):
         decision.delete(task, event)
         return task
-    status = task.status
-    if status in OPEN_TASK:
-        status = next_state("task", task.sid, status, cause)
-    return decision.change(
-        task,
-        event,
-        status=status,
-        step_deadline=0,
-        skip_pending=False,
-        refusals=(),
-        hold_time=0,
-        limit_time=0,
-        purge_time=decision.now,
-    )
+    return decision.change(task, event, purge_time=decision.now)
 
 
 def purge(decision: Decision, task: Task) -> None:

@@ -31,6 +31,7 @@ from flexcore.domain.plans import (
     after_timeout,
     enter,
     known_of,
+    seconds_before,
     step_at,
 )
 from flexcore.domain.trees import REFUSED_BY
@@ -242,13 +243,20 @@ def leave_step(decision: Decision, task: Task) -> Task:
 
 
 def skip_step(decision: Decision, task: Task) -> Task:
-    """Move a task on that nobody can take and that shall not wait here."""
-    plan = plan_of(decision.state, task)
-    step = after_skip(plan, _here(decision, task), task_values(task))
+    """Move a task on that nobody can take and that shall not wait here.
+
+    By the clock `age` its timeout counts for the targets behind it all the same; a filter
+    that was skipped counts as no match, and the next one begins when it did.
+    """
+    plan, here = plan_of(decision.state, task), _here(decision, task)
+    step = after_skip(plan, here, task_values(task))
     if step is None:
         decision.emit("workflow.skipped", task)
         return end_task(decision, task, "skip", "Workflow skipped")
-    return enter_step(decision, task, step, task.step_deadline or task.step_start)
+    start = task.step_deadline or task.step_start
+    if step.filter_index != here.filter_index:
+        start = task.step_start - seconds_before(plan, here) * limits.SECOND
+    return enter_step(decision, task, step, start)
 
 
 def exhaust(decision: Decision, task: Task, last: Step, cause: str = "exhaust") -> Task:

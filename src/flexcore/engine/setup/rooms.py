@@ -1,8 +1,9 @@
 """Rooms: the worker channel that every worker has on every task channel.
 
 A task channel comes and goes with them, and there may be more workers than one decision
-may touch; so may a batch of workers have more channels. The rest is due at once, by the channel's own deadline: it is done before
-anything else is decided, and a crash does not forget it.
+may touch; so may a batch of workers have more channels. The rest is due at once, by the
+channel's own deadline: it is done before anything else is decided, and a crash does not
+forget it.
 """
 
 from collections.abc import Sequence

@@ -174,7 +174,7 @@ def leading_to(decision: Decision, workspace_sid: str, sid: str) -> list[Workflo
         workflow
         for workflow in state.where(Workflow, "workspace_sid", workspace_sid)
         if any(
-            sid in _named(revision)
+            sid in _names(revision)
             for revision in state.where(WorkflowRevision, "workflow_sid", workflow.sid)
             if revision.sid == workflow.revision_sid
             or state.count(Task, "open_revision_sid", revision.sid)
@@ -182,9 +182,8 @@ def leading_to(decision: Decision, workspace_sid: str, sid: str) -> list[Workflo
     ]
 
 
-def _named(revision: WorkflowRevision) -> tuple[str, ...]:
-    if revision.names is None:  # older than the field
-        return named_sids(revision.configuration)
+def _names(revision: WorkflowRevision) -> tuple[str, ...]:
+    assert revision.names is not None, "noted when it was saved, or recovered"
     return revision.names
 
 
