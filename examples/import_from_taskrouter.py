@@ -5,7 +5,8 @@
     flexcore workspace import workspace.json
 
 Nothing is changed there. The document has the sids of TaskRouter and `"semantics":
-"compat"`, so that it routes as it did; docs/migrating.md says what else to look at.
+"compat"`, so that it routes as it did. What it leaves out it says at the end;
+docs/migrating.md says what else to look at.
 """
 
 import argparse
@@ -24,6 +25,10 @@ ATTEMPTS = 8
 #: seconds before a second attempt; doubles with each one, up to the greatest
 WAIT_SECONDS = 0.5
 WAIT_SECONDS_MAX = 30.0
+LEFT_OUT = (
+    "left out: tasks, reservations, events and statistics, which stay there; the import"
+    " says what else it drops"
+)
 #: what only says who asked for a resource and when
 NOISE = {
     "account_sid",
@@ -74,18 +79,25 @@ class TaskRouter:
         return found
 
     async def _get(self, url: str) -> Resource:
+        wait = 0.0
         for attempt in range(ATTEMPTS):
-            async with self._calls, self._session.get(url) as response:
-                if response.ok:
-                    found: Resource = await response.json()
-                    return found
-                text = f"{response.status} {response.reason}: {url}"
-                again = response.status == 429 or response.status >= 500
-                told = response.headers.get("Retry-After", "")
-            if not again:
-                raise Refused(text)
-            wait = float(told) if told.isdigit() else WAIT_SECONDS * 2**attempt
             await asyncio.sleep(min(wait, WAIT_SECONDS_MAX))
+            wait = WAIT_SECONDS * 2**attempt
+            try:
+                async with self._calls, self._session.get(url) as response:
+                    if response.ok:
+                        found: Resource = await response.json()
+                        return found
+                    text = f"{response.status} {response.reason}: {url}"
+                    told = response.headers.get("Retry-After", "")
+                    wait = float(told) if told.isdigit() else wait
+                    if response.status != 429 and response.status < 500:
+                        raise Refused(text)
+            except aiohttp.ClientConnectorError:
+                raise  # nobody is there
+            except (aiohttp.ClientError, TimeoutError) as error:
+                # Of thousands of calls one may be cut off.
+                text = f"{type(error).__name__} {error}: {url}"
         raise Refused(f"{text}, {ATTEMPTS} times")
 
 
@@ -133,7 +145,8 @@ def lean(resource: Resource) -> Resource:
     return {
         key: value
         for key, value in resource.items()
-        if key not in NOISE and value is not None
+        # Target workers that are null are an expression: an empty one.
+        if key not in NOISE and (value is not None or key == "target_workers")
     }
 
 
@@ -175,6 +188,7 @@ async def main(given: argparse.Namespace) -> None:
             for key in ("activity_sid", "activity_name", "available"):
                 worker.pop(key, None)
     print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(LEFT_OUT, file=sys.stderr)
 
 
 if __name__ == "__main__":

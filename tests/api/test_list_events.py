@@ -101,6 +101,21 @@ async def test_all_that_is_set_must_match(serving: Serving, work: Work) -> None:
     assert await events(serving, worker_sid=make_sid("WK", 5)) == []
 
 
+@pytest.mark.parametrize(
+    "misspelled", ["task.creatd", "tasks", "workflow.revision", "task-queue.expression"]
+)
+async def test_a_type_that_nothing_has_is_refused(
+    serving: Serving, misspelled: str
+) -> None:
+    types = ["task", "reservation.created", misspelled]
+    listed = await refusal(serving.client.event.ListEvents(types=types))
+    watched = await refusal(serving.client.event.WatchEvents(types=types).read())
+
+    for refused in (listed, watched):
+        assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
+        assert refused.fields.keys() == {"types[2]"}
+
+
 async def test_without_a_filter_there_is_the_whole_log(
     serving: Serving, work: Work
 ) -> None:

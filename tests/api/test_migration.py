@@ -56,8 +56,13 @@ class FakeTaskRouter:
         self.origin = ""
         #: calls refused with 429 before one is answered, by path
         self.busy = {"/Workers": 2, f"/Workers/{make_sid('WK', 2)}/Channels": 1}
+        #: calls that are cut off before one is answered, by path
+        self.cut = {"/Workflows": 1}
+        #: what the lists call the next page's server, if not themselves
+        self.elsewhere = ""
         self.most = self.open = 0
         self.callback_url = "https://example.com/assignment"
+        self.target_workers: str | None = "level > 1"
 
     async def answer(self, request: web.Request) -> web.Response:
         self.open += 1
@@ -76,6 +81,10 @@ class FakeTaskRouter:
         if self.busy.get(path):
             self.busy[path] -= 1
             return web.Response(status=429, headers={"Retry-After": "0"})
+        if self.cut.get(path):
+            self.cut[path] -= 1
+            assert request.transport
+            request.transport.abort()
         self.asked.append(path)
         found = self.resources().get(path)
         if found is None:
@@ -94,7 +103,9 @@ class FakeTaskRouter:
                 "key": key,
                 "page": start // 2,
                 "page_size": 2,
-                "next_page_url": f"{self.origin}{following}" if more else None,
+                "next_page_url": f"{self.elsewhere or self.origin}{following}"
+                if more
+                else None,
             },
         }
 
@@ -162,7 +173,7 @@ class FakeTaskRouter:
         return self._resource(
             WQ,
             friendly_name="English and Spanish",
-            target_workers="level > 1",
+            target_workers=self.target_workers,
             max_reserved_workers=1,
             task_order="FIFO",
             assignment_activity_sid=None,
@@ -323,6 +334,41 @@ async def test_everybody_can_begin_in_the_default_activity(
     assert [each["attributes"] for each in workers] == [
         json.dumps({"level": number}) for number in range(1, WORKERS + 1)
     ]
+
+
+@pytest.mark.slow
+async def test_a_queue_for_nobody_stays_one(
+    taskrouter: FakeTaskRouter, serving: Serving
+) -> None:
+    taskrouter.target_workers = None
+    code, text, told = await read(taskrouter)
+    await serving.client.workspace.ImportWorkspace(document=text)
+    found = await serving.client.workspace.GetTaskQueue(sid=WQ)
+
+    assert code == 0
+    assert found.task_queue.target_workers == ""
+    assert told.splitlines()[-1].startswith("left out: tasks, reservations, ")
+
+
+@pytest.mark.slow
+async def test_a_server_that_stays_busy_is_given_up(taskrouter: FakeTaskRouter) -> None:
+    taskrouter.busy["/Activities"] = 8
+    code, text, told = await read(taskrouter)
+
+    assert (code, text) == (1, "")
+    assert "429" in told
+    assert told.endswith("/Activities?PageSize=1000, 8 times\n")
+
+
+@pytest.mark.slow
+async def test_the_credential_is_shown_to_no_other_server(
+    taskrouter: FakeTaskRouter,
+) -> None:
+    taskrouter.elsewhere = "http://127.0.0.1:1"
+    code, text, told = await read(taskrouter)
+
+    assert (code, text) == (1, "")
+    assert "the next page is at another server: http://127.0.0.1:1/" in told
 
 
 @pytest.mark.slow

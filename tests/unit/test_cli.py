@@ -167,6 +167,8 @@ def test_no_key_is_refused_in_one_line(tmp_path: Path) -> None:
         ("a ==", 5, "  a ==\n      ^"),
         ("a == 1 AND\nb ??", 14, "  b ??\n    ^"),
         ("\ta ?", 4, "  \ta ?\n  \t  ^"),
+        ("skills HAS\n", 12, "  \n  ^"),
+        ('"a\u2028b" ==', 8, '  "a\u2028b" ==\n         ^'),
     ],
 )
 def test_caret_stands_under_the_place(

@@ -1,10 +1,11 @@
 """`flexcore agent`: a worker at a terminal, offered tasks and talking to customers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flexcore.cli.calls import Talk, asks
+from flexcore.cli.options import Workspace
 from flexcore.terminal import Terminal, typed
 
 
@@ -13,6 +14,7 @@ async def agent(
     talk: Talk,
     name: Annotated[str, typer.Argument(help="The worker's; made if there is none.")],
     *,
+    workspace: Workspace = "",
     attributes: Annotated[
         str,
         typer.Option(
@@ -35,7 +37,7 @@ async def agent(
     """Be a worker: accept, reject, end, complete; other lines go to the customer."""
     from flexcore.agent import Desk
 
-    worker = await _worker(talk, name, attributes)
+    worker = await _worker(talk, name, attributes, workspace)
     desk = Desk(talk.client, worker, Terminal(json_output=talk.output.json))
     await desk.move_to(activity)
     try:
@@ -44,13 +46,12 @@ async def agent(
         await desk.move_to(leaving)
 
 
-async def _worker(talk: Talk, name: str, attributes: str) -> tuple[str, str]:
+async def _worker(
+    talk: Talk, name: str, attributes: str, workspace: str
+) -> tuple[str, str]:
     """Return sid and name of the worker called `name`, whatever its case."""
-    async for each in talk.every("workspace", "ListWorkers", "workers"):
-        found = getattr(each, "friendly_name", "")
-        if found.lower() == name.lower():
-            return getattr(each, "sid", ""), found
-    response = await talk.call(
-        "workspace", "CreateWorker", friendly_name=name, attributes=attributes
-    )
-    return response.worker.sid, response.worker.friendly_name
+    where: dict[str, Any] = {"workspace_sid": workspace, "friendly_name": name}
+    async for each in talk.every("workspace", "ListWorkers", "workers", **where):
+        return getattr(each, "sid", ""), getattr(each, "friendly_name", "")
+    made = await talk.call("workspace", "CreateWorker", **where, attributes=attributes)
+    return made.worker.sid, made.worker.friendly_name

@@ -81,7 +81,8 @@ def refusal(error: Any, asked: Mapping[str, object]) -> Fail:
 def caret(expression: str, position: int) -> str:
     """Return the line of an expression and, below it, a caret at a place from one."""
     before = expression[: position - 1]
-    line = expression.splitlines()[before.count("\n")] if expression else ""
+    # Not splitlines: it breaks lines at more than those, and has none after the last one.
+    line = expression.split("\n")[before.count("\n")]
     column = len(before) - (before.rfind("\n") + 1)
     # Tabs stay tabs, so that the caret stands where the reader looks.
     pad = "".join("\t" if each == "\t" else " " for each in line[:column])

@@ -64,6 +64,24 @@ LogLevel = Annotated[
 
 # Of its clients
 
+Workspace = Annotated[
+    str,
+    typer.Option(
+        "--workspace",
+        metavar="WS...",
+        envvar="FLEXCORE_WORKSPACE",
+        help="The workspace; needless if there is one.",
+    ),
+]
+InWorkspace = Annotated[
+    str,
+    typer.Option(
+        "--workspace",
+        metavar="WS...",
+        envvar="FLEXCORE_WORKSPACE",
+        help="Only those of this workspace.",
+    ),
+]
 ServerAddress = Annotated[
     str,
     typer.Option(

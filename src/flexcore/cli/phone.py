@@ -11,6 +11,7 @@ import typer
 
 from flexcore.cli.calls import Talk, asks
 from flexcore.cli.failures import USAGE, Fail
+from flexcore.cli.options import Workspace
 from flexcore.terminal import Terminal, typed
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ async def phone(
     talk: Talk,
     number: Annotated[str, typer.Argument(help="The customer's: +15550001111.")],
     *,
+    workspace: Workspace = "",
     business: Annotated[
         str,
         typer.Option(
@@ -63,7 +65,9 @@ async def phone(
     carrier = Carrier(plan.carrier_account_sid, plan.auth_token)
     try:
         base_url = await _listen(carrier, plan.port)
-        sender = await _own(talk, plan, base_url) if plan.dev else plan.sender
+        sender = (
+            await _own(talk, plan, base_url, workspace) if plan.dev else plan.sender
+        )
         carrier.connect(sender.address, sender.inbound_url)
         terminal = Terminal(json_output=talk.output.json)
         await converse(carrier.phone(number), sender.address, typed(), terminal)
@@ -187,7 +191,7 @@ async def _sender(talk: Talk, business: str) -> Any:
     return found[0] if found else None
 
 
-async def _own(talk: Talk, plan: _Plan, base_url: str) -> Any:
+async def _own(talk: Talk, plan: _Plan, base_url: str, workspace: str) -> Any:
     """Point the sender at this process; make it, and its configuration, if need be."""
     if plan.sender is not None:
         response = await talk.call(
@@ -210,11 +214,11 @@ async def _own(talk: Talk, plan: _Plan, base_url: str) -> Any:
         carrier_account_sid=plan.carrier_account_sid,
         auth_token=plan.auth_token,
     )
-    await _configure(talk, plan.business)
+    await _configure(talk, plan.business, workspace)
     return response.sender
 
 
-async def _configure(talk: Talk, business: str) -> None:
+async def _configure(talk: Talk, business: str, workspace: str) -> None:
     """Make first messages to a number start interactions, unless it is configured."""
     service, field = "ListAddressConfigurations", "address_configurations"
     known = talk.every("channel", service, field)
@@ -223,5 +227,6 @@ async def _configure(talk: Talk, business: str) -> None:
             "channel",
             "CreateAddressConfiguration",
             address=business,
+            workspace_sid=workspace,
             auto_creation="AUTO_CREATION_INTERACTION",
         )

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from flexcore.cli.calls import Talk, asks
+from flexcore.cli.options import InWorkspace, Workspace
 
 queue = typer.Typer(
     help="Task queues: create, list, update, delete.", no_args_is_help=True
@@ -50,6 +51,7 @@ async def create_queue(
     talk: Talk,
     name: Name,
     *,
+    workspace: Workspace = "",
     target_workers: Target = None,
     max_reserved_workers: Reserved = None,
 ) -> None:
@@ -57,6 +59,7 @@ async def create_queue(
     response = await talk.call(
         "workspace",
         "CreateTaskQueue",
+        workspace_sid=workspace,
         friendly_name=name,
         target_workers=target_workers,
         max_reserved_workers=max_reserved_workers,
@@ -66,9 +69,11 @@ async def create_queue(
 
 @queue.command("list")
 @asks
-async def list_queues(talk: Talk) -> None:
+async def list_queues(talk: Talk, *, workspace: InWorkspace = "") -> None:
     """List task queues in order of creation."""
-    found = talk.every("workspace", "ListTaskQueues", "task_queues")
+    found = talk.every(
+        "workspace", "ListTaskQueues", "task_queues", workspace_sid=workspace
+    )
     columns = ("sid", "friendly_name", "target_workers")
     talk.output.table([each async for each in found], columns)
 
@@ -104,12 +109,18 @@ async def delete_queue(talk: Talk, sid: Queue) -> None:
 @worker.command("create")
 @asks
 async def create_worker(
-    talk: Talk, name: Name, *, attributes: Attributes = None, activity: Activity = None
+    talk: Talk,
+    name: Name,
+    *,
+    workspace: Workspace = "",
+    attributes: Attributes = None,
+    activity: Activity = None,
 ) -> None:
     """Create a worker."""
     response = await talk.call(
         "workspace",
         "CreateWorker",
+        workspace_sid=workspace,
         friendly_name=name,
         attributes=attributes,
         activity=activity,
@@ -122,6 +133,7 @@ async def create_worker(
 async def list_workers(
     talk: Talk,
     *,
+    workspace: InWorkspace = "",
     target_workers: Annotated[
         str,
         typer.Option(
@@ -144,10 +156,11 @@ async def list_workers(
         "workspace",
         "ListWorkers",
         "workers",
+        workspace_sid=workspace,
         target_workers_expression=target_workers,
         task_queue_name=queue,
     )
-    columns = ("sid", "friendly_name", "activity_sid", "connectivity", "attributes")
+    columns = ("sid", "friendly_name", "activity_name", "connectivity", "attributes")
     talk.output.table([each async for each in found], columns)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from flexcore.cli.calls import Talk, asks
+from flexcore.cli.options import InWorkspace, Workspace
 
 task = typer.Typer(
     help="Tasks: create, get, list, claim, cancel, wrap, complete, delete.",
@@ -25,6 +26,7 @@ Reason = Annotated[
 async def create(
     talk: Talk,
     *,
+    workspace: Workspace = "",
     attributes: Annotated[
         str,
         typer.Option(
@@ -50,6 +52,7 @@ async def create(
     response = await talk.call(
         "routing",
         "CreateTask",
+        workspace_sid=workspace,
         attributes=attributes,
         workflow_sid=workflow,
         task_channel=channel,
@@ -71,6 +74,7 @@ async def get(talk: Talk, sid: Sid) -> None:
 async def list_tasks(
     talk: Talk,
     *,
+    workspace: InWorkspace = "",
     status: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,7 +97,7 @@ async def list_tasks(
     ] = 50,
 ) -> None:
     """List tasks in order of creation, or in the order they are served."""
-    where: dict[str, Any] = {"order_by": order_by}
+    where: dict[str, Any] = {"workspace_sid": workspace, "order_by": order_by}
     for each in status or ():
         if each not in STATUSES:
             raise typer.BadParameter(f"{each!r} is not one of {', '.join(STATUSES)}")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from flexcore.client.documents import Document, Part
 
 workspace = typer.Typer(
-    help="Workspaces: export, import, the secret of callbacks.", no_args_is_help=True
+    help="Workspaces: list, export, import, the secret of callbacks.",
+    no_args_is_help=True,
 )
 
 Sid = Annotated[
@@ -41,6 +42,15 @@ First = Annotated[
         help="Begin with this part of the file.",
     ),
 ]
+
+
+@workspace.command("list")
+@asks
+async def list_workspaces(talk: Talk) -> None:
+    """List workspaces in order of creation."""
+    found = talk.every("workspace", "ListWorkspaces", "workspaces")
+    columns = ("sid", "friendly_name", "semantics")
+    talk.output.table([each async for each in found], columns)
 
 
 @workspace.command("export")

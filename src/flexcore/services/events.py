@@ -6,6 +6,7 @@ import msgspec
 
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
+from flexcore.domain.fold import known_types
 from flexcore.domain.ids import fingerprint
 from flexcore.domain.log import LogFilter
 from flexcore.engine.port import Port
@@ -16,6 +17,8 @@ from flexcore.services.session import caller
 from flexcore.v1 import event_service_pb2 as pb
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
+#: what a filter may name: types of events, and their first words for all that begin so
+_NAMED = known_types() | {each.partition(".")[0] for each in known_types()}
 
 
 async def list_events(
@@ -45,6 +48,11 @@ async def list_events(
 
 def filter_of(request: Any) -> LogFilter:
     """Return the filter of a request for events."""
+    for number, each in enumerate(request.types):
+        # Misspelled, it would tell of nothing for ever.
+        if each not in _NAMED:
+            refusal = f"{each!r} is no type of event, nor the first word of one"
+            raise InvalidArgument(f"types[{number}]", refusal)
     names = (name for name in LogFilter.__struct_fields__ if name != "types")
     return LogFilter(
         types=frozenset(request.types),

@@ -22,7 +22,7 @@ from flexcore.domain.workflows import decode_document, parse_workflow
 
 
 def read_task_queue(scope: Scope, entry: Entry) -> TaskQueue:
-    """Read a task queue; without target workers it is everybody's."""
+    """Read a task queue; one that does not mention target workers is everybody's."""
     row = TaskQueue(
         sid=scope.sid(entry, "WQ"),
         workspace_sid=scope.workspace.sid,
@@ -41,7 +41,10 @@ def read_task_queue(scope: Scope, entry: Entry) -> TaskQueue:
 
 
 def _expression(scope: Scope, entry: Entry) -> str:
-    text = entry.text("target_workers", EVERYBODY)
+    # TaskRouter's null is an expression that is empty: nobody's queue, not everybody's.
+    text = entry.text(
+        "target_workers", "" if entry.has("target_workers") else EVERYBODY
+    )
     at, dialect = entry.at("target_workers"), scope.dialect
 
     def read() -> None:
