@@ -223,6 +223,8 @@ LOG_READ_BYTES = 256 * 1024
 LOG_PAGES = 16
 LOG_PAGE_EVENTS = 500
 LOG_RETENTION = 7 * DAY
+#: of an account: as many starts of its server ago tokens are good (overflow: OUT_OF_RANGE)
+PAST_EPOCHS = 1_000
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
 CLEANUP_INTERVAL = 60 * SECOND
