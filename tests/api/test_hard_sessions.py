@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from flexcore.domain import limits
 from flexcore.v1 import routing_service_pb2 as pb
 from tests.api.refusals import Refusal, refusal
 from tests.api.test_agent_session import PATIENCE, Desk, away, desk, hire
@@ -48,3 +51,29 @@ async def test_a_command_after_its_key_was_revoked_has_no_effect(
     assert refused.code == "UNAUTHENTICATED"
     worker = (await serving.client.workspace.GetWorker(sid=ann)).worker
     assert worker.attributes == "{}"
+
+
+# --- who does not acknowledge ----------------------------------------------------------
+
+
+async def test_who_acknowledges_nothing_is_ended_though_it_gives_commands(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers keep the session from being quiet, and heartbeats from being due."""
+    monkeypatch.setattr(limits, "SESSION_UNACKED_EVENTS", 2)
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        await change(serving, ann, *range(5))
+        await session.events(2)
+
+        async def go_on() -> None:
+            for n in range(30 * limits.SECOND // (5 * limits.SECOND) + 1):
+                serving.clock.advance(5 * limits.SECOND)
+                await session.command(f"{n}", ann, **away(ann, n))
+                await session.results(1)
+
+        refused = await refusal(go_on())
+
+    assert [*refused] == ["RESOURCE_EXHAUSTED", "READER_BEHIND"]

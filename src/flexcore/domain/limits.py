@@ -250,8 +250,8 @@ SESSION_WORKERS = 1_000
 #: what a session sends without being acknowledged (overflow: the rest waits in the log)
 SESSION_UNACKED_EVENTS = 256
 SESSION_UNACKED_BYTES = 1024 * 1024
-#: (overflow: the session ends with its token, RESOURCE_EXHAUSTED; it is looked at with
-#: every heartbeat, so at the latest after as long again)
+#: (overflow: the session ends with its token, RESOURCE_EXHAUSTED; it is looked at whenever
+#: something is written, so at the latest with a heartbeat, after as long again)
 SESSION_ACK_TIMEOUT = 15 * SECOND
 #: commands without an answer: of a worker (overflow: RESOURCE_EXHAUSTED for the command),
 #: and of a session (overflow: nothing is read from it until there are fewer)

@@ -136,6 +136,8 @@ class AgentSession:
     async def _write(self, reader: "asyncio.Task[None]") -> None:
         while True:
             self._commands.session.check(self._port)
+            if self._window.stuck:
+                raise self._writer.behind("events were not acknowledged")
             if reader.done():
                 reader.result()
                 if not (self._commands.waiting or self._queue or self._asked.qsize()):
@@ -153,8 +155,6 @@ class AgentSession:
                 await self._beat()
 
     async def _beat(self) -> None:
-        if self._window.stuck:
-            raise self._writer.behind("events were not acknowledged")
         if not self._queue:
             # Nobody was woken for what concerns others; the token moves past it.
             self._take_up(None)
