@@ -1,6 +1,7 @@
 """AgentSession with backends that are slow, hasty, or no longer allowed to be there."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from flexcore.domain import limits
 from flexcore.v1 import routing_service_pb2 as pb
 from tests.api.refusals import Refusal, refusal
 from tests.api.test_agent_session import PATIENCE, Desk, away, desk, hire
+from tests.factories import make_sid
 from tests.serving import Serving
 
 
@@ -77,3 +79,57 @@ async def test_who_acknowledges_nothing_is_ended_though_it_gives_commands(
         refused = await refusal(go_on())
 
     assert [*refused] == ["RESOURCE_EXHAUSTED", "READER_BEHIND"]
+
+
+async def test_who_subscribes_many_times_is_heard_when_it_acknowledges(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Subscribing waits for events, events wait for an acknowledgment behind it."""
+    monkeypatch.setattr(limits, "SESSION_UNACKED_EVENTS", 2)
+    ann, bob = await hire(serving, "ann", "bob")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        await change(serving, ann, *range(5))
+        found = await session.events(2)
+        for _ in range(100):
+            await session.subscribe(bob)
+        await session.ack(found[-1].sequence)
+        found += await session.events(2)
+        await session.ack(found[-1].sequence)
+        found += await session.events(1)
+        stood = await session.snapshots(1)
+
+    assert numbers_of(found) == [f'{{"n":{n}}}' for n in range(5)]
+    assert stood.keys() == {bob}
+
+
+@pytest.mark.parametrize("what", ["subscribe", "unsubscribe", "declare"])
+async def test_who_reads_nothing_may_say_so_much_and_is_ended(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_UNACKED_EVENTS", 2)
+    monkeypatch.setattr(limits, "SESSION_UNTOLD", 50)
+    (ann,) = await hire(serving, "ann")
+    nobody = [make_sid("WK", number) for number in range(10)]
+    said: dict[str, Any] = {
+        "subscribe": pb.Subscribe(worker_sids=nobody),
+        "unsubscribe": pb.Unsubscribe(worker_sids=nobody),
+        "declare": pb.Declare(connected_worker_sids=nobody),
+    }
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        await change(serving, ann, *range(5))
+        found = await session.events(2)
+        for _ in range(6):
+            await session.say(**{what: said[what]})
+        refused = await ended(session)
+    assert [*refused] == ["RESOURCE_EXHAUSTED", "READER_BEHIND"]
+
+    async with desk(serving.client) as resumed:
+        await resumed.subscribe(ann, token=refused.metadata["resume_token"])
+        found += await resumed.events(2)
+        await resumed.ack(found[-1].sequence)
+        found += await resumed.events(1)
+    assert numbers_of(found) == [f'{{"n":{n}}}' for n in range(5)]

@@ -259,8 +259,9 @@ SESSION_WORKER_COMMANDS = 64
 SESSION_COMMANDS = 256
 #: without a heartbeat a session vouches for nobody any more
 PRESENCE_SILENCE = 45 * SECOND
-#: changes of whom it tells of that wait (overflow: nothing is read from it)
-SESSION_SUBSCRIPTIONS = 16
+#: workers to subscribe, to unsubscribe, or refused, of whom it was not told yet (overflow:
+#: the session ends with its token, RESOURCE_EXHAUSTED)
+SESSION_UNTOLD = 4_000
 #: snapshots that are taken at once, and events a session may be behind meanwhile
 SESSION_SNAPSHOTS = 50
 SESSION_SUBSCRIBE_BEHIND = 1_000
