@@ -133,3 +133,27 @@ async def test_who_reads_nothing_may_say_so_much_and_is_ended(
         await resumed.ack(found[-1].sequence)
         found += await resumed.events(1)
     assert numbers_of(found) == [f'{{"n":{n}}}' for n in range(5)]
+
+
+async def test_a_server_that_stops_sends_away_who_has_not_acknowledged(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_UNACKED_EVENTS", 2)
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        await change(serving, ann, *range(4))
+        await session.events(2)
+        # Of this one nothing was read: the log goes on behind what waits.
+        await change(serving, ann, 4)
+        await serving.server.engine.end_streams()
+        last = await session.until(lambda each: each.go_away and each)
+        with pytest.raises(EOFError):
+            await session.read()
+    await serving.restart()
+    async with desk(serving.client) as resumed:
+        await resumed.subscribe(ann, token=last.resume_token)
+        found = await resumed.events(2)
+
+    assert numbers_of(found) == ['{"n":2}', '{"n":3}']

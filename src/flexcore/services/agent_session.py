@@ -177,7 +177,8 @@ class AgentSession:
                 pass
             elif self._may_subscribe():
                 await self._change(self._next_asked())
-            elif self._cursor.ended and not self._cursor.behind:
+            elif self._cursor.ended:
+                # Everything was written, or nothing more may be: the token says which.
                 await self._say(pb.AgentSessionResponse(go_away=True))
                 return
             elif not await self._cursor.wait():
