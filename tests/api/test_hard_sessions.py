@@ -157,3 +157,36 @@ async def test_a_server_that_stops_sends_away_who_has_not_acknowledged(
         found = await resumed.events(2)
 
     assert numbers_of(found) == ['{"n":2}', '{"n":3}']
+
+
+async def test_the_token_of_a_torn_change_set_lies_at_the_end_of_the_one_before(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_UNACKED_EVENTS", 4)
+    (ann,) = await hire(serving, "ann")
+    workspace = serving.client.workspace
+    for channel in (await workspace.ListWorkerChannels(worker_sid=ann)).worker_channels:
+        await workspace.UpdateWorkerChannel(
+            worker_sid=ann,
+            task_channel=channel.task_channel_sid,
+            configured_capacity=10,
+        )
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.snapshots(1)
+    await change(serving, ann, 0)
+    await serving.client.routing.BatchCreateTasks(tasks=[pb.NewTask()] * 4)
+    async with desk(serving.client) as late:
+        await late.subscribe(ann, token=session.token)
+        await late.events(4)
+        torn = late.seen[-1]
+    async with desk(serving.client) as resumed:
+        await resumed.subscribe(ann, token=torn.resume_token)
+        again = await resumed.events(4)
+
+    assert not torn.complete
+    assert [event.type for event in torn.events] == [
+        "worker.attributes.update",
+        *["reservation.created"] * 3,
+    ]
+    assert [event.type for event in again] == ["reservation.created"] * 4

@@ -238,6 +238,7 @@ class AgentSession:
     async def _write_events(self) -> bool:
         events: list[pb.ReservationEvent] = []
         size = end = 0
+        torn = False
         while self._queue and isinstance(told := self._queue[0], _Told):
             full = size + told.size > limits.STREAM_MESSAGE_BYTES and events
             if full or not self._window.room(len(events) + 1, size + told.size):
@@ -245,10 +246,10 @@ class AgentSession:
             self._queue.popleft()
             events.append(told.event)
             size += told.size
-            end = told.end
+            end, torn = told.end or end, not told.end
         if not events:
             return False
-        self._torn = not end
+        self._torn = torn
         position = end or self._writer.written
         if not self._queue:
             position = max(position, self._cursor.position)
