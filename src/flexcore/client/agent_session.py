@@ -99,6 +99,8 @@ class AgentSession:
         self._items: deque[WorkerEvent | _Mark] = deque()
         self._news = asyncio.Event()
         self._commands: dict[str, tuple[pb.AgentCommand, asyncio.Future[Any]]] = {}
+        #: those of them that the server was told of in this connection
+        self._given: set[str] = set()
         self._call: Any = None
         self._writing = asyncio.Lock()
         self._credential = client.credential
@@ -184,10 +186,11 @@ class AgentSession:
         try:
             if self._task is None or self._task.done():
                 raise RuntimeError("the session has ended")
-            await self._say(command=command)
+            await self._give(command)
             return await answer
         finally:
             del self._commands[command.command_id]
+            self._given.discard(command.command_id)
 
     async def refresh_token(self, token: str) -> None:
         """Go on with another credential, a key or a token, instead of the client's."""
@@ -269,6 +272,7 @@ class AgentSession:
         # What was not handled comes again.
         self._items.clear()
         async with self._writing:
+            self._given.clear()
             if self.resume_token and self._held:
                 held = pb.Subscribe(
                     worker_sids=self._held, resume_token=self.resume_token
@@ -286,8 +290,21 @@ class AgentSession:
                 declare = pb.Declare(connected_worker_sids=self._connected)
                 await _write(call, declare=declare)
             for command, _ in list(self._commands.values()):
+                self._given.add(command.command_id)
                 await _write(call, command=command)
             self._call = call
+
+    async def _give(self, command: pb.AgentCommand) -> None:
+        """Say a command unless it was said while this waited for a connection.
+
+        One that was refused and is said again is decided again, after what followed it.
+        """
+        async with self._writing:
+            if self._call is None or command.command_id in self._given:
+                return
+            self._given.add(command.command_id)
+            with suppress(grpc.aio.AioRpcError):
+                await _write(self._call, command=command)
 
     async def _beat(self) -> None:
         """Vouch for whoever is connected, as long as this program is not stuck."""

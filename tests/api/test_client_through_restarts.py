@@ -1,0 +1,73 @@
+"""The client's sessions when something is restarted at a bad time."""
+
+import asyncio
+
+import pytest
+
+from flexcore.client import CommandRefused, resuming
+from flexcore.client.agent_session import AgentSession, WorkerEvent
+from tests.api.test_client_sessions import hire, until
+from tests.serving import Serving
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resuming, "BACKOFF_SECONDS_MAX", 0.01)
+
+
+async def change(serving: Serving, sid: str, n: int) -> None:
+    client = await serving.connect()
+    await client.workspace.UpdateWorker(sid=sid, attributes=f'{{"n":{n}}}')
+
+
+async def changed(session: AgentSession) -> str:
+    """Return what the next change of a worker made of it."""
+    event = await until(session, "worker.attributes.update")
+    assert event.event is not None
+    return event.event.worker.attributes
+
+
+async def arrived(session: AgentSession, kind: str) -> None:
+    """Wait until the library holds an event that nobody has asked for."""
+    async with asyncio.timeout(10):
+        while not any(
+            isinstance(item, WorkerEvent) and item.type == kind
+            for item in session._items
+        ):
+            session._news.clear()
+            await session._news.wait()
+
+
+async def test_a_command_given_while_the_server_is_down_is_given_once(
+    serving: Serving,
+) -> None:
+    """Said twice, one that is refused would be decided again after what follows it."""
+    ann = await hire(serving)
+    async with serving.client.agent_session() as session:
+        await session.subscribe([ann])
+        stood = await until(session, "snapshot")
+        assert stood.snapshot is not None
+        version = stood.snapshot.worker.version
+        port = serving.server.grpc_port
+        await serving.server.stop()
+        async with asyncio.timeout(10):
+            # until it opens the next one, and waits for the server with that
+            while not session._writing.locked():  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0)
+        given = [
+            asyncio.ensure_future(session.command(ann, update_worker=update))
+            for update in (
+                {"sid": ann, "attributes": '{"a":1}', "version": version + 1},
+                {"sid": ann, "attributes": '{"b":2}'},
+            )
+        ]
+        await serving.start_in_place(port)
+        async with asyncio.timeout(10):
+            refused, taken = await asyncio.gather(*given, return_exceptions=True)
+            last = await session.command(
+                ann, update_worker={"sid": ann, "friendly_name": "Ann"}
+            )
+
+    assert isinstance(refused, CommandRefused)
+    assert refused.reason == "VERSION_MISMATCH"
+    assert taken.worker.attributes == last.worker.attributes == '{"b":2}'
