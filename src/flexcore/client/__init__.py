@@ -97,8 +97,9 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.2s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    # Nothing else is safe or useful to send again as it is.
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # A server that stops cancels what it had not begun to serve. Nothing
+                    # else is safe or useful to send again as it is.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],

@@ -14,8 +14,13 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from flexcore.client.credential import Credential
-from flexcore.client.errors import error_reason
-from flexcore.client.resuming import backoff, next_message, read_token, write_token
+from flexcore.client.resuming import (
+    backoff,
+    goes_on,
+    next_message,
+    read_token,
+    write_token,
+)
 from flexcore.v1 import routing_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -325,9 +330,7 @@ class AgentSession:
         """Return if opening a session again makes sense, else raise."""
         if error.code() is grpc.StatusCode.OUT_OF_RANGE:
             self._lose()
-        elif error_reason(error) == "READER_BEHIND":
-            return
-        elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+        elif not goes_on(error):
             raise error
 
     def _lose(self) -> None:

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from flexcore.client.errors import error_reason
-from flexcore.client.resuming import backoff, next_message, read_token, write_token
+from flexcore.client.resuming import (
+    backoff,
+    goes_on,
+    next_message,
+    read_token,
+    write_token,
+)
 from flexcore.v1 import (
     conversation_pb2,
     conversation_service_pb2,
@@ -121,9 +126,7 @@ class Resuming(ABC, Generic[R, T]):
             self.missed += 1
             self.resume_token = ""
             self._sequence = 0
-        elif error_reason(error) == "READER_BEHIND":
-            return
-        elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+        elif not goes_on(error):
             raise error
 
     def _fresh(self, events: Sequence[Any]) -> list[Any]:
