@@ -280,6 +280,20 @@ async def test_a_token_is_that_of_its_workers_and_no_others(serving: Serving) ->
             assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
 
 
+async def test_a_session_that_tells_of_nobody_is_at_no_place(serving: Serving) -> None:
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as session:
+        await session.command("first", ann, **away(ann))
+        await session.results(1)
+        assert session.token == ""
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        assert session.token
+        await session.say(unsubscribe=pb.Unsubscribe(worker_sids=[ann]))
+        await session.until(lambda each: each.HasField("unsubscribed"))
+        assert session.token == ""
+
+
 async def test_a_session_far_behind_gets_new_snapshots(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:

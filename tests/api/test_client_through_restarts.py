@@ -38,6 +38,50 @@ async def arrived(session: AgentSession, kind: str) -> None:
             await session._news.wait()
 
 
+async def test_a_session_that_comes_back_while_the_server_drains_loses_nothing(
+    serving: Serving,
+) -> None:
+    """It is sent away again before anybody read whom it subscribes."""
+    workers = [await hire(serving, name) for name in ("ann", "bob")]
+    async with serving.client.agent_session() as session:
+        await session.subscribe(workers)
+        for _ in workers:
+            await until(session, "snapshot")
+        reading = asyncio.ensure_future(changed(session))
+        await serving.server.engine.end_streams()
+        async with asyncio.timeout(10):
+            while session.resumed < 3:
+                await serving.client.admin.GetServerInfo()
+        await change(serving, workers[0], 1)
+        await serving.restart_in_place()
+
+        assert await reading == '{"n":1}'
+        assert session.missed == 0
+
+
+async def test_a_worker_who_leaves_and_joins_again_at_once_is_no_gap(
+    serving: Serving,
+) -> None:
+    ann, bob = [await hire(serving, name) for name in ("ann", "bob")]
+    async with serving.client.agent_session() as session:
+        await session.subscribe([ann, bob])
+        for _ in (ann, bob):
+            await until(session, "snapshot")
+        await session.unsubscribe([ann])
+        await session.subscribe([ann])
+        # Both have come before the program looks.
+        await arrived(session, "snapshot")
+        await until(session, "snapshot")
+        assert session.missed == 0
+
+        for n, sid in enumerate((ann, bob)):
+            reading = asyncio.ensure_future(changed(session))
+            await serving.restart_in_place()
+            await change(serving, sid, n)
+            assert await reading == f'{{"n":{n}}}'
+        assert session.missed == 0
+
+
 async def test_a_command_given_while_the_server_is_down_is_given_once(
     serving: Serving,
 ) -> None:

@@ -66,7 +66,10 @@ class WorkerEvent:
 class _Mark:
     """The end of a message: once it is reached, all before was handled."""
 
-    token: str
+    #: of those who joined, less those who left; None if it is nobody's place
+    token: str | None
+    #: whether it stands for nobody else
+    anew: bool = False
     joined: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     handled: int = 0
@@ -95,6 +98,8 @@ class AgentSession:
         #: everything up to here was handled, of these workers
         self.resume_token: str = saved.get("token", "")
         self._held: dict[str, None] = dict.fromkeys(saved.get("worker_sids", ()))
+        #: of whom the server tells by the last message, handled or not
+        self._told: dict[str, None] = {}
         self._wanted = dict(self._held)
         self._connected: dict[str, None] = {}
         #: how often the session was opened again, and how often its place was lost
@@ -227,14 +232,20 @@ class AgentSession:
         raise StopAsyncIteration
 
     async def _handled(self, mark: _Mark) -> None:
-        self.resume_token = mark.token
+        if mark.token is not None:
+            self._keep(mark, mark.token)
+        if mark.handled:
+            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
+
+    def _keep(self, mark: _Mark, token: str) -> None:
+        self.resume_token = token
+        if mark.anew:
+            self._held = {}
         self._held.update(dict.fromkeys(mark.joined))
         for sid in mark.left:
             self._held.pop(sid, None)
         saved = {"token": self.resume_token, "worker_sids": [*self._held]}
         write_token(self._file, json.dumps(saved))
-        if mark.handled:
-            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
 
     # the connection
 
@@ -285,6 +296,7 @@ class AgentSession:
                 await _write(call, subscribe=held)
             else:
                 self._held = {}
+            self._told = dict(self._held)
             fresh = [sid for sid in self._wanted if sid not in self._held]
             gone = [sid for sid in self._held if sid not in self._wanted]
             if fresh:
@@ -339,12 +351,13 @@ class AgentSession:
         self._sequence = 0
 
     def _take(self, response: pb.AgentSessionResponse) -> None:
-        mark = _Mark(response.resume_token)
+        mark = _Mark(None)
         if response.HasField("snapshot"):
             sid = response.snapshot.worker.sid
-            if sid in self._held:  # it was too far behind
+            if sid in self._told:  # it was too far behind
                 self._lose()
-                self._held = {}
+                self._told, mark.anew = {}, True
+            self._told[sid] = None
             mark.joined.append(sid)
             self._items.append(WorkerEvent(sid, "snapshot", snapshot=response.snapshot))
         if response.HasField("unsubscribed"):
@@ -355,9 +368,14 @@ class AgentSession:
                 self._items.append(WorkerEvent(_worker_of(event), event.type, event))
         for result in response.results:
             self._answer(result)
+        if response.resume_token or not self._told:
+            # Of one who was just subscribed the server may not have read yet.
+            mark.token = response.resume_token
+            mark.anew |= not self._told
         if self._items and isinstance(last := self._items[-1], _Mark):
             # Nobody asks for what is next; heartbeats do not pile up.
-            last.token, last.handled = mark.token, mark.handled or last.handled
+            last.token = last.token if mark.token is None else mark.token
+            last.handled = mark.handled or last.handled
         else:
             self._items.append(mark)
         self._news.set()
@@ -369,6 +387,7 @@ class AgentSession:
             refusal = CommandRefused(status)
         for sid in unsubscribed.worker_sids:
             mark.left.append(sid)
+            self._told.pop(sid, None)
             if refusal is not None:
                 self._wanted.pop(sid, None)
                 self._connected.pop(sid, None)

@@ -62,7 +62,9 @@ class SetHash:
 
     @property
     def digest(self) -> bytes:
-        """The hash of those counted in."""
+        """The hash of those counted in; empty of none, who have no place."""
+        if not self._sum:
+            return b""
         return fingerprint(self._sum.to_bytes(32, signed=True))
 
 
@@ -80,7 +82,9 @@ class ResumeTokens:
         self._token = ""
 
     def write(self, sequence: int) -> str:
-        """Return the token of a place: opaque, URL-safe."""
+        """Return the token of a place: opaque, URL-safe; empty for a stream of nothing."""
+        if not self.stream:
+            return ""
         if self._place != (sequence, self.stream):
             self._place = (sequence, self.stream)
             self._token = self._signed(*self._place)
