@@ -6,7 +6,8 @@ import pytest
 
 from flexcore.client import CommandRefused, resuming
 from flexcore.client.agent_session import AgentSession, WorkerEvent
-from tests.api.test_client_sessions import hire, until
+from tests.api.test_client_sessions import hire, take, until
+from tests.factories import make_sid
 from tests.serving import Serving
 
 
@@ -115,3 +116,32 @@ async def test_a_command_given_while_the_server_is_down_is_given_once(
     assert isinstance(refused, CommandRefused)
     assert refused.reason == "VERSION_MISMATCH"
     assert taken.worker.attributes == last.worker.attributes == '{"b":2}'
+
+
+async def test_what_a_session_was_refused_is_told_though_it_was_cut_before(
+    serving: Serving,
+) -> None:
+    ann, nobody = await hire(serving), make_sid("WK", 1)
+    client = await serving.connect()
+    async with serving.client.agent_session() as one, client.agent_session() as two:
+        await one.subscribe([ann])
+        await one.connect([ann])
+        await until(one, "snapshot")
+        await two.connect([ann])
+        await arrived(one, "unsubscribed")
+        await two.subscribe([nobody])
+        await arrived(two, "unsubscribed")
+        await serving.restart_in_place()
+
+        for session, reason in (
+            (one, "SESSION_REPLACED"),
+            (two, "RESOURCE_NOT_FOUND"),
+        ):
+            left = await until(session, "unsubscribed")
+            assert left.refusal is not None
+            assert left.refusal.reason == reason
+        # And once: what comes next is of another.
+        bob = await hire(serving, "bob")
+        await one.subscribe([bob])
+        (after,) = await take(aiter(one), 1)
+        assert (after.type, after.worker_sid) == ("snapshot", bob)

@@ -98,6 +98,8 @@ class AgentSession:
         #: everything up to here was handled, of these workers
         self.resume_token: str = saved.get("token", "")
         self._held: dict[str, None] = dict.fromkeys(saved.get("worker_sids", ()))
+        #: who was refused, and may have to be unsubscribed once more
+        self._refused: set[str] = set()
         #: of whom the server tells by the last message, handled or not
         self._told: dict[str, None] = {}
         self._wanted = dict(self._held)
@@ -147,6 +149,7 @@ class AgentSession:
         """Tell of these workers too; each begins with a snapshot."""
         fresh = [sid for sid in worker_sids if sid not in self._wanted]
         self._wanted.update(dict.fromkeys(fresh))
+        self._refused.difference_update(fresh)
         await self._say(subscribe=pb.Subscribe(worker_sids=fresh))
 
     async def unsubscribe(self, worker_sids: Iterable[str]) -> None:
@@ -285,8 +288,13 @@ class AgentSession:
 
     async def _open(self, call: Any) -> None:
         """Say again what a new session has to know."""
-        # What was not handled comes again.
-        self._items.clear()
+        # What was not handled comes again, but why a worker was refused.
+        refused = [
+            item
+            for item in self._items
+            if isinstance(item, WorkerEvent) and item.refusal is not None
+        ]
+        self._items = deque(refused)
         async with self._writing:
             self._given.clear()
             if self.resume_token and self._held:
@@ -374,6 +382,7 @@ class AgentSession:
             mark.anew |= not self._told
         if self._items and isinstance(last := self._items[-1], _Mark):
             # Nobody asks for what is next; heartbeats do not pile up.
+            last.left += mark.left
             last.token = last.token if mark.token is None else mark.token
             last.handled = mark.handled or last.handled
         else:
@@ -391,6 +400,9 @@ class AgentSession:
             if refusal is not None:
                 self._wanted.pop(sid, None)
                 self._connected.pop(sid, None)
+                self._refused.add(sid)
+            elif sid in self._refused:
+                continue  # told already, with the reason
             self._items.append(WorkerEvent(sid, "unsubscribed", refusal=refusal))
 
     def _answer(self, result: pb.CommandResult) -> None:
