@@ -1,12 +1,17 @@
 """The client's sessions when something is restarted at a bad time."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
+import grpc
 import pytest
 
-from flexcore.client import CommandRefused, resuming
+from flexcore.client import CommandRefused, error_reason, resuming
 from flexcore.client.agent_session import AgentSession, WorkerEvent
+from flexcore.domain import limits
 from tests.api.test_client_sessions import hire, take, until
+from tests.api.test_stream_contract import clean_up
 from tests.factories import make_sid
 from tests.serving import Serving
 
@@ -145,3 +150,70 @@ async def test_what_a_session_was_refused_is_told_though_it_was_cut_before(
         await one.subscribe([bob])
         (after,) = await take(aiter(one), 1)
         assert (after.type, after.worker_sid) == ("snapshot", bob)
+
+
+# --- logs that are not what they were --------------------------------------------------
+
+
+async def test_events_whose_start_is_no_longer_held_say_so(serving: Serving) -> None:
+    """There is no token to do without: to ask again would be to ask for ever."""
+    await hire(serving)
+    clean_up(serving)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await take(aiter(serving.client.events(start_sequence=1)), 1)
+
+    assert error_reason(refused.value) == "TOKEN_BELOW_FLOOR"
+
+
+async def test_events_whose_place_is_no_longer_held_begin_with_the_oldest(
+    serving: Serving, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    stream = aiter(serving.client.events(token_file=file, start_sequence=1))
+    await take(stream, 1)
+    reading = asyncio.ensure_future(anext(stream))
+    await hire(serving, "lost")
+    await reading
+    await stream.aclose()
+    clean_up(serving)
+    found = await hire(serving, "found")
+    events = serving.client.events(token_file=file, start_sequence=1)
+    stream = aiter(events)
+    (first,) = await take(stream, 1)
+    await stream.aclose()
+
+    assert events.missed == 1
+    assert found in {each.worker.sid for each in first.resources}
+
+
+async def test_messages_of_a_log_that_was_put_back_are_those_it_has(
+    serving: Serving, tmp_path: Path
+) -> None:
+    talk = (await serving.client.conversation.CreateConversation()).conversation.sid
+
+    async def say(body: str) -> None:
+        client = await serving.connect()
+        await client.conversation.SendMessage(
+            conversation_sid=talk, author="system", body=body
+        )
+
+    await say("first")
+    await serving.copy(tmp_path / "copy")
+    messages = serving.client.messages(talk)
+    stream = aiter(messages)
+    await say("lost")
+    before = await take(stream, 2)
+    reading = asyncio.ensure_future(take(stream, 2))
+    port = serving.server.grpc_port
+    await serving.server.stop()
+    shutil.rmtree(serving.data)
+    shutil.copytree(tmp_path / "copy", serving.data)
+    serving.clock.advance(limits.SECOND)
+    await serving.start_in_place(port)
+    await say("found")
+    after = await reading
+    await stream.aclose()
+
+    assert [each.message.body for each in before] == ["first", "lost"]
+    assert [each.message.body for each in after] == ["first", "found"]
+    assert messages.missed == 1
