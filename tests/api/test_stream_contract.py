@@ -229,6 +229,22 @@ async def test_a_desk_far_behind_gets_a_new_snapshot(
     assert (len(far.events), far.snapshot.worker.attributes) == (0, '{"a":3}')
 
 
+async def test_the_stream_of_a_worker_ends_after_the_worker_was_deleted(
+    serving: Serving,
+) -> None:
+    workspace = serving.client.workspace
+    worker_sid = await hire(serving)
+    await workspace.UpdateWorker(sid=worker_sid, activity="Offline")
+    stream = serving.client.routing.StreamReservations(worker_sid=worker_sid)
+    await stream.read()
+    await workspace.DeleteWorker(sid=worker_sid)
+    told = await stream.read()
+    refused = await refusal(stream.read())
+
+    assert [event.type for event in told.events] == ["worker.deleted"]
+    assert [*refused] == ["NOT_FOUND", "RESOURCE_NOT_FOUND"]
+
+
 # --- messages --------------------------------------------------------------------------
 
 

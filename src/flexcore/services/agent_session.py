@@ -265,6 +265,9 @@ class AgentSession:
             for event in events:
                 end = change_set.last_sequence if event is events[-1] else 0
                 self._queue.append(_Told(event, event.ByteSize(), end))
+            for sid in [s for s in change_set.deleted if s in self._workers]:
+                self._voucher.disconnect((sid,))
+                self._leave((sid,), NotFound("worker", sid))
 
     # who is told of
 
