@@ -1,11 +1,13 @@
 """A real server inside the test: loopback sockets, a real data folder, virtual time."""
 
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from flexcore.client import Client, connect
 from flexcore.config import Address, Config
+from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.server import Server
 
@@ -58,6 +60,20 @@ class Serving:
     async def restart(self) -> None:
         """Stop and start on the same data, with new ports."""
         await self.stop()
+        await self.start()
+
+    async def copy(self, to: Path) -> None:
+        """Copy the data folder, as an operator does while no server uses it."""
+        await self.stop()
+        shutil.copytree(self.data, to)
+        await self.start()
+
+    async def put_back(self, copy: Path) -> None:
+        """Start on a copy of the data, some time later; what came after it is lost."""
+        await self.stop()
+        shutil.rmtree(self.data)
+        shutil.copytree(copy, self.data)
+        self.clock.advance(limits.SECOND)
         await self.start()
 
     async def restart_in_place(self) -> None:

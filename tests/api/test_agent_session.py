@@ -219,6 +219,34 @@ async def test_an_unknown_worker_is_told_and_the_others_are_subscribed(
     assert status.code == code_pb2.NOT_FOUND
 
 
+async def test_a_worker_who_is_deleted_takes_no_room(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_WORKERS", 2)
+    ann, bob, eve = await hire(serving, "ann", "bob", "eve")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann, bob)
+        await session.snapshots(2)
+        before = session.token
+        await serving.client.workspace.UpdateWorker(sid=ann, activity="Offline")
+        await serving.client.workspace.DeleteWorker(sid=ann)
+        told = await session.events(2)
+        left = await session.until(lambda each: each.HasField("unsubscribed") and each)
+        await session.subscribe(eve)
+        assert (await session.snapshots(1)).keys() == {eve}
+    async with desk(serving.client) as resumed:
+        # Of one who was deleted since, too.
+        await resumed.subscribe(ann, bob, token=before)
+        assert await resumed.events(2) == told
+        again = await resumed.until(lambda each: each.HasField("unsubscribed") and each)
+
+    assert told[1].type == "worker.deleted"
+    assert left.unsubscribed == again.unsubscribed
+    assert list(left.unsubscribed.worker_sids) == [ann]
+    status = status_pb2.Status.FromString(left.unsubscribed.status)
+    assert status.code == code_pb2.NOT_FOUND
+
+
 async def test_more_workers_than_a_session_has_room_for_are_not_subscribed(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +306,20 @@ async def test_a_token_is_that_of_its_workers_and_no_others(serving: Serving) ->
             await resumed.subscribe(*sids, token=token)
             refused = await refusal(resumed.read())
             assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
+
+
+async def test_a_session_that_tells_of_nobody_is_at_no_place(serving: Serving) -> None:
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as session:
+        await session.command("first", ann, **away(ann))
+        await session.results(1)
+        assert session.token == ""
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        assert session.token
+        await session.say(unsubscribe=pb.Unsubscribe(worker_sids=[ann]))
+        await session.until(lambda each: each.HasField("unsubscribed"))
+        assert session.token == ""
 
 
 async def test_a_session_far_behind_gets_new_snapshots(

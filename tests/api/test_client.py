@@ -154,6 +154,36 @@ async def test_calls_made_right_after_a_restart_are_answered(serving: Serving) -
     assert sorted(made) == sorted(task.sid for task in listed)
 
 
+async def test_calls_are_answered_whenever_a_server_restarts(serving: Serving) -> None:
+    """Those that arrive while it stops are canceled, and repeated by the client."""
+    restarting = asyncio.Event()
+    restarting.set()
+    made: list[str] = []
+
+    async def call_on() -> None:
+        while restarting.is_set():
+            made.append((await serving.client.routing.CreateTask()).task.sid)
+
+    callers = [asyncio.create_task(call_on()) for _ in range(20)]
+    for _ in range(3):
+        await serving.restart_in_place()
+        # until everybody was answered by this one
+        answered = len(made) + len(callers)
+        async with asyncio.timeout(10):
+            while len(made) < answered and not any(each.done() for each in callers):
+                await serving.client.admin.GetServerInfo()
+    restarting.clear()
+    await asyncio.gather(*callers)
+
+    tasks = await serving.client.routing.ListTasks(page_size=1_000)
+    while tasks.next_page_token:
+        page = tasks.next_page_token
+        more = await serving.client.routing.ListTasks(page_size=1_000, page_token=page)
+        tasks.tasks.extend(more.tasks)
+        tasks.next_page_token = more.next_page_token
+    assert sorted(made) == sorted(task.sid for task in tasks.tasks)
+
+
 @pytest.fixture
 def _without_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     config = json.loads(client_module._SERVICE_CONFIG)

@@ -1,16 +1,13 @@
 """What all streams promise: tokens, snapshots, parts, an end that can be resumed from."""
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
-import apsw
 import grpc
 import pytest
 
 from flexcore.domain import limits
-from flexcore.engine.directory import DIRECTORY_SID
 from flexcore.v1 import routing_service_pb2
 from tests.api.refusals import refusal
 from tests.serving import Serving
@@ -69,48 +66,77 @@ async def test_a_token_with_another_filter_is_refused(serving: Serving) -> None:
     assert [*refused] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
 
 
-async def test_a_token_of_an_older_epoch_is_out_of_range(serving: Serving) -> None:
-    token = (await opened(serving.client.event.WatchEvents())).resume_token
-    (sid,) = serving.server.engine.accounts().keys() - {DIRECTORY_SID}
-    await serving.stop()
-    _next_epoch(serving.data, sid)
-    await serving.start()
-
-    refused = await refusal(
-        opened(serving.client.event.WatchEvents(resume_token=token))
-    )
-    assert [*refused] == ["OUT_OF_RANGE", "TOKEN_EPOCH"]
-    assert refused.metadata == {"epoch": "2"}
-
-
-def _next_epoch(data: Path, account_sid: str) -> None:
-    """Do what a new owner of an account does first."""
-    connection = apsw.Connection(str(data / "flexcore.db"))
-    connection.execute(
-        "UPDATE account_state SET epoch = epoch + 1 WHERE account = ?", (account_sid,)
-    )
-    connection.close()
-
-
-async def test_a_token_ahead_of_a_log_that_was_restored_is_out_of_range(
+async def test_a_token_ahead_of_a_log_that_was_put_back_is_out_of_range(
     serving: Serving, tmp_path: Path
 ) -> None:
-    await serving.stop()
-    shutil.copytree(serving.data, tmp_path / "backup")
-    await serving.start()
-    worker_sid = await hire(serving)
+    await serving.copy(tmp_path / "copy")
+    await hire(serving)
     stream = serving.client.event.WatchEvents(start_now=True)
     token = (await opened(stream)).resume_token
-    await serving.stop()
-    shutil.rmtree(serving.data)
-    shutil.copytree(tmp_path / "backup", serving.data)
-    await serving.start()
+    await serving.put_back(tmp_path / "copy")
 
-    assert worker_sid
-    refused = await refusal(
-        opened(serving.client.event.WatchEvents(resume_token=token))
-    )
-    assert [*refused] == ["OUT_OF_RANGE", "TOKEN_AHEAD"]
+    stream = serving.client.event.WatchEvents(resume_token=token)
+    refused = await refusal(opened(stream))
+    assert [*refused] == ["OUT_OF_RANGE", "TOKEN_EPOCH"]
+
+
+async def test_a_token_of_what_was_lost_is_out_of_range_once_the_log_grew_past_it(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """Its sequence exists again by then, and is another event's."""
+    worker_sid = await hire(serving)
+    watch = serving.client.event.WatchEvents
+    before = (await opened(watch(start_now=True))).resume_token
+    await serving.copy(tmp_path / "copy")
+    await hire(serving, "lost")
+    of_lost = {
+        "event": await opened(serving.client.event.WatchEvents(start_now=True)),
+        "routing": await opened(
+            serving.client.routing.StreamReservations(worker_sid=worker_sid)
+        ),
+    }
+    await serving.put_back(tmp_path / "copy")
+    made = await serving.client.workspace.CreateWorker(friendly_name="found")
+    for name in ("more", "and more"):
+        await hire(serving, name)
+
+    async def resume(service: str, rpc: str, **fields: str) -> Any:
+        call = getattr(getattr(serving.client, service), rpc)
+        return await opened(call(**fields))
+
+    events = "event", "WatchEvents"
+    desk = "routing", "StreamReservations"
+    token = of_lost["event"].resume_token
+    refused = await refusal(resume(*events, resume_token=token))
+    assert [*refused] == ["OUT_OF_RANGE", "TOKEN_EPOCH"]
+    assert refused.metadata.keys() == {"epoch"}
+    token = of_lost["routing"].resume_token
+    refused = await refusal(resume(*desk, worker_sid=worker_sid, resume_token=token))
+    assert [*refused] == ["OUT_OF_RANGE", "TOKEN_EPOCH"]
+    assert (await resume(*desk, worker_sid=worker_sid)).HasField("snapshot")
+
+    # What was read before the copy was made is part of this log too.
+    first = (await resume(*events, resume_token=before)).change_sets[0]
+    assert first.last_sequence == made.sequence
+
+
+async def test_a_token_is_good_through_some_starts_and_not_through_any_number(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAST_EPOCHS", 2)
+    token = (
+        await opened(serving.client.event.WatchEvents(start_now=True))
+    ).resume_token
+    for _ in range(2):
+        await serving.restart()
+        await hire(serving, f"w{serving.server.grpc_port}")
+    found = await opened(serving.client.event.WatchEvents(resume_token=token))
+    await serving.restart()
+    stream = serving.client.event.WatchEvents(resume_token=token)
+    refused = await refusal(opened(stream))
+
+    assert found.change_sets
+    assert [*refused] == ["OUT_OF_RANGE", "TOKEN_EPOCH"]
 
 
 async def test_a_token_below_the_floor_is_out_of_range_and_a_snapshot_is_not(
@@ -201,6 +227,22 @@ async def test_a_desk_far_behind_gets_a_new_snapshot(
     await client.workspace.UpdateWorker(sid=worker_sid, attributes='{"a":3}')
     far = await resume()
     assert (len(far.events), far.snapshot.worker.attributes) == (0, '{"a":3}')
+
+
+async def test_the_stream_of_a_worker_ends_after_the_worker_was_deleted(
+    serving: Serving,
+) -> None:
+    workspace = serving.client.workspace
+    worker_sid = await hire(serving)
+    await workspace.UpdateWorker(sid=worker_sid, activity="Offline")
+    stream = serving.client.routing.StreamReservations(worker_sid=worker_sid)
+    await stream.read()
+    await workspace.DeleteWorker(sid=worker_sid)
+    told = await stream.read()
+    refused = await refusal(stream.read())
+
+    assert [event.type for event in told.events] == ["worker.deleted"]
+    assert [*refused] == ["NOT_FOUND", "RESOURCE_NOT_FOUND"]
 
 
 # --- messages --------------------------------------------------------------------------

@@ -151,6 +151,38 @@ def test_opening_an_account_again_changes_nothing(store: Store) -> None:
     assert store.accounts() == [ACCOUNT, OTHER]
 
 
+def test_an_epoch_is_named_by_its_time_and_the_one_before_has_an_end(
+    store: Store,
+) -> None:
+    write(store, make_commit(0, make_task()))
+    store.begin_epochs(1_000)
+    store.begin_epochs(500)  # a clock that was set back
+
+    recovery = store.recover(ACCOUNT)
+    assert recovery.epoch == 1_001
+    assert recovery.past_epochs == {1: 1, 1_000: 1}
+    assert store.recover(OTHER).past_epochs == {1: 0, 1_000: 0}
+
+
+def test_old_epochs_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAST_EPOCHS", 2)
+    for now in range(10, 14):
+        store.begin_epochs(now)
+
+    for sid in (ACCOUNT, OTHER):
+        assert store.recover(sid).past_epochs.keys() == {11, 12}
+
+
+def test_the_owner_before_can_commit_nothing(store: Store) -> None:
+    store.begin_epochs(1_000)
+    refused = store.commit([make_commit(0, make_task())])
+
+    assert refused.keys() == {ACCOUNT}
+    assert store.bounds(ACCOUNT) == (0, 0)
+
+
 def test_unknown_account_has_no_bounds(store: Store) -> None:
     with pytest.raises(ValueError, match="has no state here"):
         store.bounds(make_sid("AC", 3))

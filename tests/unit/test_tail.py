@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -352,6 +353,21 @@ async def test_memory_is_bounded_by_bytes_also_for_each_subject(log: Log) -> Non
     assert log.tail._bytes <= limits.TAIL_BYTES
     kept = [len(strand._items) for strand in log.tail._strands.values()]
     assert sum(kept) <= 2 * 2 * 4 + len(kept)
+
+
+async def test_what_is_read_at_once_is_bounded_by_bytes(log: Log) -> None:
+    """Whoever waits for a reader holds it, and the tail may have dropped it by then."""
+    size = limits.LOG_READ_BYTES // 4
+    for _ in range(10):
+        log.append("WK1", size=size)
+    for subject in ("", "WK1"):
+        position, pieces = 0, []
+        while position < log.tail.head:
+            found, position = log.tail.read(position, subject)
+            pieces.append([each.last_sequence for each in found])
+
+        assert [len(piece) for piece in pieces] == [4, 4, 2]
+        assert [*chain(*pieces)] == log.after(0, subject)
 
 
 async def test_streams_that_ended_leave_nothing_behind(log: Log) -> None:

@@ -97,8 +97,9 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.2s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    # Nothing else is safe or useful to send again as it is.
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # A server that stops cancels what it had not begun to serve. Nothing
+                    # else is safe or useful to send again as it is.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
@@ -301,7 +302,16 @@ class Client:
 
         `filters` are fields of WatchEvents, such as types=["task"] or start_now=True. With a
         `token_file` it goes on where the last one with this file was: a change set counts
-        as handled when what follows its message is asked for.
+        as handled when what follows its message is asked for, and the file is written then.
+
+        A program that is killed after it handled something and before that is given it
+        again, with all of the same message, up to 500 change sets: none is lost, some may
+        come twice. Handle them so that a repeat does no harm, or remember the last sequence
+        together with what you did. After a power cut the file may be an older one, or
+        empty: then it begins anew.
+
+        After `missed` grows, what was in between is lost to it, and it begins where
+        `filters` say, instead of at a start_sequence with the oldest change set held.
         """
         file = Path(token_file) if token_file else None
         return Events(self, resume_token, file, filters)
@@ -313,7 +323,14 @@ class Client:
         return Statistics(self, workspace_sid, task_queue_sids)
 
     def agent_session(self, token_file: Path | str | None = None) -> AgentSession:
-        """Serve many workers over one stream; resumes by itself."""
+        """Serve many workers over one stream; resumes by itself.
+
+        With a `token_file` a later session goes on where this one was, with its workers. A
+        program that is killed after it handled an event and before the file was written is
+        given it again, with all of the same message: none is lost, some may come twice.
+        What it did about them may then be done twice, unless it was a command with a
+        `command_id` made of the event, such as the reservation's sid: that has one effect.
+        """
         return AgentSession(self, Path(token_file) if token_file else None)
 
     def secret(self) -> str:

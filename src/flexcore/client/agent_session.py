@@ -14,8 +14,13 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from flexcore.client.credential import Credential
-from flexcore.client.errors import error_reason
-from flexcore.client.resuming import backoff, next_message, read_token, write_token
+from flexcore.client.resuming import (
+    backoff,
+    goes_on,
+    next_message,
+    read_token,
+    write_token,
+)
 from flexcore.v1 import routing_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -61,7 +66,10 @@ class WorkerEvent:
 class _Mark:
     """The end of a message: once it is reached, all before was handled."""
 
-    token: str
+    #: of those who joined, less those who left; None if it is nobody's place
+    token: str | None
+    #: whether it stands for nobody else
+    anew: bool = False
     joined: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     handled: int = 0
@@ -90,6 +98,10 @@ class AgentSession:
         #: everything up to here was handled, of these workers
         self.resume_token: str = saved.get("token", "")
         self._held: dict[str, None] = dict.fromkeys(saved.get("worker_sids", ()))
+        #: who was refused, and may have to be unsubscribed once more
+        self._refused: set[str] = set()
+        #: of whom the server tells by the last message, handled or not
+        self._told: dict[str, None] = {}
         self._wanted = dict(self._held)
         self._connected: dict[str, None] = {}
         #: how often the session was opened again, and how often its place was lost
@@ -99,6 +111,8 @@ class AgentSession:
         self._items: deque[WorkerEvent | _Mark] = deque()
         self._news = asyncio.Event()
         self._commands: dict[str, tuple[pb.AgentCommand, asyncio.Future[Any]]] = {}
+        #: those of them that the server was told of in this connection
+        self._given: set[str] = set()
         self._call: Any = None
         self._writing = asyncio.Lock()
         self._credential = client.credential
@@ -135,6 +149,7 @@ class AgentSession:
         """Tell of these workers too; each begins with a snapshot."""
         fresh = [sid for sid in worker_sids if sid not in self._wanted]
         self._wanted.update(dict.fromkeys(fresh))
+        self._refused.difference_update(fresh)
         await self._say(subscribe=pb.Subscribe(worker_sids=fresh))
 
     async def unsubscribe(self, worker_sids: Iterable[str]) -> None:
@@ -184,10 +199,11 @@ class AgentSession:
         try:
             if self._task is None or self._task.done():
                 raise RuntimeError("the session has ended")
-            await self._say(command=command)
+            await self._give(command)
             return await answer
         finally:
             del self._commands[command.command_id]
+            self._given.discard(command.command_id)
 
     async def refresh_token(self, token: str) -> None:
         """Go on with another credential, a key or a token, instead of the client's."""
@@ -219,14 +235,20 @@ class AgentSession:
         raise StopAsyncIteration
 
     async def _handled(self, mark: _Mark) -> None:
-        self.resume_token = mark.token
+        if mark.token is not None:
+            self._keep(mark, mark.token)
+        if mark.handled:
+            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
+
+    def _keep(self, mark: _Mark, token: str) -> None:
+        self.resume_token = token
+        if mark.anew:
+            self._held = {}
         self._held.update(dict.fromkeys(mark.joined))
         for sid in mark.left:
             self._held.pop(sid, None)
         saved = {"token": self.resume_token, "worker_sids": [*self._held]}
         write_token(self._file, json.dumps(saved))
-        if mark.handled:
-            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
 
     # the connection
 
@@ -266,9 +288,15 @@ class AgentSession:
 
     async def _open(self, call: Any) -> None:
         """Say again what a new session has to know."""
-        # What was not handled comes again.
-        self._items.clear()
+        # What was not handled comes again, but why a worker was refused.
+        refused = [
+            item
+            for item in self._items
+            if isinstance(item, WorkerEvent) and item.refusal is not None
+        ]
+        self._items = deque(refused)
         async with self._writing:
+            self._given.clear()
             if self.resume_token and self._held:
                 held = pb.Subscribe(
                     worker_sids=self._held, resume_token=self.resume_token
@@ -276,6 +304,7 @@ class AgentSession:
                 await _write(call, subscribe=held)
             else:
                 self._held = {}
+            self._told = dict(self._held)
             fresh = [sid for sid in self._wanted if sid not in self._held]
             gone = [sid for sid in self._held if sid not in self._wanted]
             if fresh:
@@ -286,8 +315,21 @@ class AgentSession:
                 declare = pb.Declare(connected_worker_sids=self._connected)
                 await _write(call, declare=declare)
             for command, _ in list(self._commands.values()):
+                self._given.add(command.command_id)
                 await _write(call, command=command)
             self._call = call
+
+    async def _give(self, command: pb.AgentCommand) -> None:
+        """Say a command unless it was said while this waited for a connection.
+
+        One that was refused and is said again is decided again, after what followed it.
+        """
+        async with self._writing:
+            if self._call is None or command.command_id in self._given:
+                return
+            self._given.add(command.command_id)
+            with suppress(grpc.aio.AioRpcError):
+                await _write(self._call, command=command)
 
     async def _beat(self) -> None:
         """Vouch for whoever is connected, as long as this program is not stuck."""
@@ -308,9 +350,7 @@ class AgentSession:
         """Return if opening a session again makes sense, else raise."""
         if error.code() is grpc.StatusCode.OUT_OF_RANGE:
             self._lose()
-        elif error_reason(error) == "READER_BEHIND":
-            return
-        elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+        elif not goes_on(error):
             raise error
 
     def _lose(self) -> None:
@@ -319,12 +359,13 @@ class AgentSession:
         self._sequence = 0
 
     def _take(self, response: pb.AgentSessionResponse) -> None:
-        mark = _Mark(response.resume_token)
+        mark = _Mark(None)
         if response.HasField("snapshot"):
             sid = response.snapshot.worker.sid
-            if sid in self._held:  # it was too far behind
+            if sid in self._told:  # it was too far behind
                 self._lose()
-                self._held = {}
+                self._told, mark.anew = {}, True
+            self._told[sid] = None
             mark.joined.append(sid)
             self._items.append(WorkerEvent(sid, "snapshot", snapshot=response.snapshot))
         if response.HasField("unsubscribed"):
@@ -335,9 +376,15 @@ class AgentSession:
                 self._items.append(WorkerEvent(_worker_of(event), event.type, event))
         for result in response.results:
             self._answer(result)
+        if response.resume_token or not self._told:
+            # Of one who was just subscribed the server may not have read yet.
+            mark.token = response.resume_token
+            mark.anew |= not self._told
         if self._items and isinstance(last := self._items[-1], _Mark):
             # Nobody asks for what is next; heartbeats do not pile up.
-            last.token, last.handled = mark.token, mark.handled or last.handled
+            last.left += mark.left
+            last.token = last.token if mark.token is None else mark.token
+            last.handled = mark.handled or last.handled
         else:
             self._items.append(mark)
         self._news.set()
@@ -349,9 +396,13 @@ class AgentSession:
             refusal = CommandRefused(status)
         for sid in unsubscribed.worker_sids:
             mark.left.append(sid)
+            self._told.pop(sid, None)
             if refusal is not None:
                 self._wanted.pop(sid, None)
                 self._connected.pop(sid, None)
+                self._refused.add(sid)
+            elif sid in self._refused:
+                continue  # told already, with the reason
             self._items.append(WorkerEvent(sid, "unsubscribed", refusal=refusal))
 
     def _answer(self, result: pb.CommandResult) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from flexcore.client.errors import error_reason
 from flexcore.domain import limits
 
 #: a stream that is silent for this long is dead: heartbeats come three times as often
@@ -23,6 +24,15 @@ async def next_message(call: Any) -> Any:
     except TimeoutError:
         return None
     return None if response is grpc.aio.EOF else response
+
+
+def goes_on(error: grpc.aio.AioRpcError) -> bool:
+    """Say whether a stream that ended so goes on in another call.
+
+    A server that stops cancels what it had not begun to serve.
+    """
+    again = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    return error.code() in again or error_reason(error) == "READER_BEHIND"
 
 
 def backoff(failures: int, fraction: float) -> float:

@@ -11,7 +11,13 @@ import grpc
 from google.protobuf.message import Message
 
 from flexcore.client.errors import error_reason
-from flexcore.client.resuming import backoff, next_message, read_token, write_token
+from flexcore.client.resuming import (
+    backoff,
+    goes_on,
+    next_message,
+    read_token,
+    write_token,
+)
 from flexcore.v1 import (
     conversation_pb2,
     conversation_service_pb2,
@@ -117,14 +123,16 @@ class Resuming(ABC, Generic[R, T]):
 
     def _recover(self, error: grpc.aio.AioRpcError) -> None:
         """Return if opening the stream again makes sense, else raise."""
-        if error.code() is grpc.StatusCode.OUT_OF_RANGE:
+        if error.code() is grpc.StatusCode.OUT_OF_RANGE and self.resume_token:
             self.missed += 1
             self.resume_token = ""
             self._sequence = 0
-        elif error_reason(error) == "READER_BEHIND":
-            return
-        elif error.code() is not grpc.StatusCode.UNAVAILABLE:
+            self._begin_anew(error_reason(error))
+        elif not goes_on(error):
             raise error
+
+    def _begin_anew(self, reason: str) -> None:
+        """Forget what makes no sense any more, now that the token makes none."""
 
     def _fresh(self, events: Sequence[Any]) -> list[Any]:
         """Return the events that were not yielded before."""
@@ -185,7 +193,7 @@ class Events(Resuming[event_service_pb2.WatchEventsResponse, event_pb2.ChangeSet
         filters: Mapping[str, Any],
     ) -> None:
         super().__init__(client, resume_token, token_file)
-        self._filters = filters
+        self._filters = dict(filters)
         #: the parts of a large change set that came so far
         self._part: event_pb2.ChangeSet | None = None
 
@@ -195,6 +203,10 @@ class Events(Resuming[event_service_pb2.WatchEventsResponse, event_pb2.ChangeSet
         if self.resume_token:
             fields = {k: v for k, v in fields.items() if not k.startswith("start_")}
         return self._client.event.WatchEvents(resume_token=self.resume_token, **fields)
+
+    def _begin_anew(self, reason: str) -> None:  # noqa: ARG002  # any will do
+        # Where it began is older than where it was, or of another log: the oldest held.
+        self._filters.pop("start_sequence", None)
 
     async def _read(
         self, response: event_service_pb2.WatchEventsResponse
@@ -229,6 +241,10 @@ class Messages(
         return self._client.conversation.WatchConversation(
             conversation_sid=self._conversation_sid, resume_token=self.resume_token
         )
+
+    def _begin_anew(self, reason: str) -> None:
+        if reason != "TOKEN_BELOW_FLOOR":
+            self._index = -1  # of messages that were not said in this log
 
     async def _read(
         self, response: conversation_service_pb2.WatchConversationResponse

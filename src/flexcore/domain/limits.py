@@ -223,6 +223,8 @@ LOG_READ_BYTES = 256 * 1024
 LOG_PAGES = 16
 LOG_PAGE_EVENTS = 500
 LOG_RETENTION = 7 * DAY
+#: of an account: as many starts of its server ago tokens are good (overflow: OUT_OF_RANGE)
+PAST_EPOCHS = 1_000
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
 CLEANUP_INTERVAL = 60 * SECOND
@@ -248,8 +250,8 @@ SESSION_WORKERS = 1_000
 #: what a session sends without being acknowledged (overflow: the rest waits in the log)
 SESSION_UNACKED_EVENTS = 256
 SESSION_UNACKED_BYTES = 1024 * 1024
-#: (overflow: the session ends with its token, RESOURCE_EXHAUSTED; it is looked at with
-#: every heartbeat, so at the latest after as long again)
+#: (overflow: the session ends with its token, RESOURCE_EXHAUSTED; it is looked at whenever
+#: something is written, so at the latest with a heartbeat, after as long again)
 SESSION_ACK_TIMEOUT = 15 * SECOND
 #: commands without an answer: of a worker (overflow: RESOURCE_EXHAUSTED for the command),
 #: and of a session (overflow: nothing is read from it until there are fewer)
@@ -257,8 +259,9 @@ SESSION_WORKER_COMMANDS = 64
 SESSION_COMMANDS = 256
 #: without a heartbeat a session vouches for nobody any more
 PRESENCE_SILENCE = 45 * SECOND
-#: changes of whom it tells of that wait (overflow: nothing is read from it)
-SESSION_SUBSCRIPTIONS = 16
+#: workers to subscribe, to unsubscribe, or refused, of whom it was not told yet (overflow:
+#: the session ends with its token, RESOURCE_EXHAUSTED)
+SESSION_UNTOLD = 4_000
 #: snapshots that are taken at once, and events a session may be behind meanwhile
 SESSION_SNAPSHOTS = 50
 SESSION_SUBSCRIBE_BEHIND = 1_000

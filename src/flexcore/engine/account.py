@@ -28,6 +28,7 @@ from flexcore.engine.commands import (
 )
 from flexcore.engine.committer import Committer, Pending
 from flexcore.engine.decider import Decider, Handler
+from flexcore.engine.epochs import Epochs
 from flexcore.engine.keys import missing_keys
 from flexcore.engine.purges import Purges
 from flexcore.engine.recovery import recovered
@@ -107,6 +108,7 @@ class Account:
         self.decider = Decider(recovered(self.sid, found), self._ids, self._handlers)
         self._purges = Purges(self._store, self.state, self._fetch_once)
         self._recovered = found
+        self.epochs = Epochs(found.epoch, found.past_epochs)
 
     @property
     def watermark(self) -> int:

@@ -100,6 +100,7 @@ class Engine:
     def start(self) -> None:
         """Recover the directory and every account it knows, and begin."""
         self._store.open_account(DIRECTORY_SID)
+        self._store.begin_epochs(self._clock.now())
         self._open(DIRECTORY_SID)
         self._clock.raise_floor(self._directory.watermark)
         for row in self._directory.state.of_kind(AccountRow):
@@ -239,6 +240,10 @@ class Engine:
         """Return where the log is, and in which epoch."""
         account = self._account(principal.account_sid)
         return LogEnd(account.epoch, account.tail.head)
+
+    def check_epoch(self, principal: c.Principal, epoch: int, sequence: int) -> None:
+        """Raise OutOfRange when the log did not come to a sequence in an epoch."""
+        self._account(principal.account_sid).epochs.check(epoch, sequence)
 
     def check_place(self, principal: c.Principal, sequence: int) -> None:
         """Raise OutOfRange when the log does not hold what comes after a sequence."""

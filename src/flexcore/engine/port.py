@@ -208,7 +208,7 @@ class Voucher(Protocol):
 
 
 class LogEnd(msgspec.Struct, frozen=True):
-    """Where an account's log is; `epoch` counts its owners."""
+    """Where an account's log is; each start of a server is an epoch of it."""
 
     epoch: int
     head: int
@@ -301,6 +301,10 @@ class Port(Protocol):
 
     def log_end(self, principal: Principal) -> LogEnd:
         """Return where the log is, and in which epoch."""
+        ...
+
+    def check_epoch(self, principal: Principal, epoch: int, sequence: int) -> None:
+        """Raise OutOfRange when the log did not come to `sequence` in `epoch`."""
         ...
 
     def check_place(self, principal: Principal, sequence: int) -> None:

@@ -9,6 +9,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
+import msgspec
+
 from flexcore.domain import limits
 from flexcore.domain.clock import Alarm, Clock
 from flexcore.domain.errors import OutOfRange, Reason
@@ -18,6 +20,17 @@ from flexcore.engine.pages import Pages
 from flexcore.engine.port import TailBatch
 from flexcore.engine.pulse import Pulse
 from flexcore.store.interface import Reader
+
+
+class _Held(msgspec.Struct, frozen=True, gc=False):
+    """A change set, and the bytes of the log it stands for."""
+
+    change_set: ChangeSet
+    size: int
+
+
+def _end_of(held: _Held) -> int:
+    return held.change_set.last_sequence
 
 
 class _Strand:
@@ -30,12 +43,12 @@ class _Strand:
     __slots__ = ("_gone", "_items", "readers")
 
     def __init__(self) -> None:
-        self._items: list[ChangeSet] = []
+        self._items: list[_Held] = []
         self._gone = 0
         self.readers: dict[Cursor, None] = {}
 
-    def append(self, change_set: ChangeSet) -> None:
-        self._items.append(change_set)
+    def append(self, held: _Held) -> None:
+        self._items.append(held)
         for reader in self.readers:
             reader.wake()
 
@@ -45,12 +58,22 @@ class _Strand:
             del self._items[: self._gone]
             self._gone = 0
 
-    def after(self, sequence: int) -> list[ChangeSet]:
-        """Return what ends after `sequence`; O(log n) and what is returned."""
-        start = bisect_right(
-            self._items, sequence, self._gone, key=lambda item: item.last_sequence
-        )
-        return self._items[start : start + limits.STREAM_MESSAGE_EVENTS]
+    def after(self, sequence: int) -> tuple[list[ChangeSet], bool]:
+        """Return what ends after `sequence`, and whether that is all there is.
+
+        As much as is read from the store at once: whoever waits for its reader holds it
+        meanwhile. O(log n) and what is returned.
+        """
+        start = bisect_right(self._items, sequence, self._gone, key=_end_of)
+        end = start + limits.STREAM_MESSAGE_EVENTS
+        found: list[ChangeSet] = []
+        size = 0
+        for held in self._items[start:end]:
+            found.append(held.change_set)
+            size += held.size
+            if size >= limits.LOG_READ_BYTES:
+                break
+        return found, start + len(found) == len(self._items)
 
     def __bool__(self) -> bool:
         return len(self._items) > self._gone or bool(self.readers)
@@ -70,7 +93,7 @@ class Tail:
         self._floor = head
         self.head = head
         self._bytes = 0
-        self._sizes: deque[tuple[ChangeSet, int]] = deque()
+        self._held: deque[_Held] = deque()
         self._strands: dict[str, _Strand] = {"": _Strand()}
         #: in the order they were opened; those that were told to end are not among them
         self._open: dict[Cursor, None] = {}
@@ -79,18 +102,19 @@ class Tail:
     def publish(self, change_set: ChangeSet, size: int) -> None:
         """Show a durable change set to the streams."""
         self.head = change_set.last_sequence
-        self._sizes.append((change_set, size))
+        held = _Held(change_set, size)
+        self._held.append(held)
         self._bytes += size
-        self._strands[""].append(change_set)
+        self._strands[""].append(held)
         for subject in change_set.subjects:
-            self._strands.setdefault(subject, _Strand()).append(change_set)
+            self._strands.setdefault(subject, _Strand()).append(held)
         while self._bytes > limits.TAIL_BYTES:
             self._drop_first()
 
     def find(self, last_sequence: int) -> ChangeSet | None:
         """Return the change set that ends at `last_sequence`, from memory or store."""
         if last_sequence > self._floor:
-            found = self._strands[""].after(last_sequence - 1)
+            found, _ = self._strands[""].after(last_sequence - 1)
             return found[0] if found else None
         return self._store.change_set(self._account_sid, last_sequence)
 
@@ -143,8 +167,8 @@ class Tail:
         """Return the next change sets of a subject, and up to where that is all."""
         if position >= self._floor:
             strand = self._strands.get(subject)
-            found = strand.after(position) if strand is not None else []
-            if len(found) < limits.STREAM_MESSAGE_EVENTS:
+            found, whole = strand.after(position) if strand is not None else ([], True)
+            if whole:
                 return found, max(position, self.head)
         else:
             found = self._stored(position, subject)
@@ -190,10 +214,10 @@ class Tail:
         return list(self._store.read_log(self._account_sid, position, subject, most))
 
     def _drop_first(self) -> None:
-        change_set, size = self._sizes.popleft()
-        self._bytes -= size
-        self._floor = change_set.last_sequence
-        for subject in ("", *change_set.subjects):
+        held = self._held.popleft()
+        self._bytes -= held.size
+        self._floor = _end_of(held)
+        for subject in ("", *held.change_set.subjects):
             strand = self._strands[subject]
             strand.drop_first()
             if subject and not strand:

@@ -125,6 +125,8 @@ class AgentCommands:
         if name == _REFRESH:
             self.session = refreshed(self._port, self.session, request.token)
             return pb.RefreshTokenResponse()
+        # The session ends with its credential, but this command may be first.
+        self.session.check(self._port)
         request.request_id = request.request_id or command.command_id
         begin(self.session.acting_for(command.worker_sid))
         return await self._calls[name](request, None)

@@ -72,6 +72,8 @@ class AgentSession:
         self._commands = AgentCommands(port, session(), calls, self._cursor.wake)
         #: who is told of, as read and as written
         self._workers: set[str] = set()
+        #: whether somebody was to be subscribed; afterwards there is no going back
+        self._begun = False
         self._hash = SetHash("AgentSession")
         self._tokens = ResumeTokens(port, self._principal, self._hash.digest)
         self._writer = Writer(context, self._tokens, self._cursor.position)
@@ -80,9 +82,11 @@ class AgentSession:
         self._queue: deque[_Told | _Joined | _Left] = deque()
         #: for whom it vouches
         self._voucher = port.vouch(self._principal, self._cursor.wake)
-        self._asked: asyncio.Queue[pb.Subscribe | pb.Unsubscribe] = asyncio.Queue(
-            limits.SESSION_SUBSCRIPTIONS
-        )
+        #: who is to be told of, or no more, and how many workers these are
+        self._asked: deque[pb.Subscribe | pb.Unsubscribe] = deque()
+        self._asked_workers = 0
+        #: workers the session does not vouch for though nobody asked, and why
+        self._lost: deque[tuple[str, FlexcoreError]] = deque()
         #: whether a part of a change set was written and the rest was not
         self._torn = False
 
@@ -123,38 +127,66 @@ class AgentSession:
             elif what == "declare":
                 self._declare(request.declare)
             else:
-                await self._asked.put(getattr(request, what))
+                self._ask(getattr(request, what))
             self._cursor.wake()
 
     def _declare(self, declare: pb.Declare) -> None:
-        self._voucher.disconnect(self._own(declare.disconnected_worker_sids))
-        self._voucher.disconnect(self._own(declare.untracked_worker_sids), forget=True)
-        self._voucher.connect(self._own(declare.connected_worker_sids))
+        def own(sids: Iterable[str]) -> Sequence[str]:
+            mine, others = self._own(sids)
+            self._lost += ((sid, NotFound("worker", sid)) for sid in others)
+            return mine
+
+        self._voucher.disconnect(own(declare.disconnected_worker_sids))
+        self._voucher.disconnect(own(declare.untracked_worker_sids), forget=True)
+        self._voucher.connect(own(declare.connected_worker_sids))
+        self._lost += self._voucher.take_lost()
+        self._check_untold()
+
+    def _ask(self, asked: pb.Subscribe | pb.Unsubscribe) -> None:
+        self._asked.append(asked)
+        self._asked_workers += max(1, len(asked.worker_sids))
+        self._check_untold()
+
+    def _next_asked(self) -> pb.Subscribe | pb.Unsubscribe:
+        asked = self._asked.popleft()
+        self._asked_workers -= max(1, len(asked.worker_sids))
+        return asked
+
+    def _check_untold(self) -> None:
+        """End a session that says more than it is told; behind it waits what it says next.
+
+        To wait instead would be to wait for an acknowledgment and not to read it.
+        """
+        if self._asked_workers + len(self._lost) > limits.SESSION_UNTOLD:
+            most = limits.SESSION_UNTOLD
+            raise self._writer.behind(f"more than {most} workers are to be told of")
 
     # what is written
 
     async def _write(self, reader: "asyncio.Task[None]") -> None:
         while True:
             self._commands.session.check(self._port)
+            if self._window.stuck:
+                raise self._writer.behind("events were not acknowledged")
             if reader.done():
                 reader.result()
-                if not (self._commands.waiting or self._queue or self._asked.qsize()):
+                due = self._queue or self._asked or self._lost
+                if not (due or self._commands.waiting):
                     return
             if results := self._commands.take():
                 await self._say(pb.AgentSessionResponse(results=results))
             elif await self._write_next() or self._drop_lost():
                 pass
             elif self._may_subscribe():
-                await self._change(self._asked.get_nowait())
-            elif self._cursor.ended and not self._cursor.behind:
+                await self._change(self._next_asked())
+            elif self._cursor.ended:
+                # Everything was written, or nothing more may be: the token says which.
                 await self._say(pb.AgentSessionResponse(go_away=True))
                 return
             elif not await self._cursor.wait():
                 await self._beat()
 
     async def _beat(self) -> None:
-        if self._window.stuck:
-            raise self._writer.behind("events were not acknowledged")
         if not self._queue:
             # Nobody was woken for what concerns others; the token moves past it.
             self._take_up(None)
@@ -208,6 +240,7 @@ class AgentSession:
     async def _write_events(self) -> bool:
         events: list[pb.ReservationEvent] = []
         size = end = 0
+        torn = False
         while self._queue and isinstance(told := self._queue[0], _Told):
             full = size + told.size > limits.STREAM_MESSAGE_BYTES and events
             if full or not self._window.room(len(events) + 1, size + told.size):
@@ -215,10 +248,10 @@ class AgentSession:
             self._queue.popleft()
             events.append(told.event)
             size += told.size
-            end = told.end
+            end, torn = told.end or end, not told.end
         if not events:
             return False
-        self._torn = not end
+        self._torn = torn
         position = end or self._writer.written
         if not self._queue:
             position = max(position, self._cursor.position)
@@ -234,12 +267,15 @@ class AgentSession:
             for event in events:
                 end = change_set.last_sequence if event is events[-1] else 0
                 self._queue.append(_Told(event, event.ByteSize(), end))
+            for sid in [s for s in change_set.deleted if s in self._workers]:
+                self._voucher.disconnect((sid,))
+                self._leave((sid,), NotFound("worker", sid))
 
     # who is told of
 
     def _may_subscribe(self) -> bool:
         near = self._cursor.behind <= limits.SESSION_SUBSCRIBE_BEHIND
-        return not self._queue and near and not self._asked.empty()
+        return bool(self._asked) and not self._queue and near
 
     async def _change(self, asked: pb.Subscribe | pb.Unsubscribe) -> None:
         if isinstance(asked, pb.Unsubscribe):
@@ -247,9 +283,15 @@ class AgentSession:
             self._voucher.disconnect(sids)
             self._leave([sid for sid in sids if sid in self._workers])
             return
-        wanted = self._own(
+        wanted, others = self._own(
             sid for sid in dict.fromkeys(asked.worker_sids) if sid not in self._workers
         )
+        for sid in others:
+            self._queue.append(_Left((), (sid,), NotFound("worker", sid)))
+        begun, self._begun = self._begun, True
+        if asked.resume_token and begun:
+            text = "only the first Subscribe of a session may have one"
+            raise InvalidArgument("subscribe.resume_token", text)
         if asked.resume_token and self._resume(asked.resume_token, wanted):
             await self._say(pb.AgentSessionResponse())
             return
@@ -264,22 +306,24 @@ class AgentSession:
             while await self._write_next():
                 pass
 
-    def _own(self, wanted: Iterable[str]) -> list[str]:
-        """Pass over whom a worker's token is not for: a place needs no snapshot."""
+    def _own(self, wanted: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Tell apart for whom a worker's token is and is not: a place needs no snapshot."""
         wanted, mine = list(wanted), self._principal.worker_sid
         if not self._principal.is_worker:
-            return wanted
-        for sid in wanted:
-            if sid != mine:
-                self._queue.append(_Left((), (sid,), NotFound("worker", sid)))
-        return [sid for sid in wanted if sid == mine]
+            return wanted, []
+        own = [sid for sid in wanted if sid == mine]
+        return own, [sid for sid in wanted if sid != mine]
 
     def _drop_lost(self) -> bool:
-        """Leave the workers that the session lost; say whether there are any."""
-        lost = () if self._queue else self._voucher.take_lost()
-        for sid, error in lost:
-            self._leave((sid,), error)
-        return bool(lost)
+        """Leave a worker that the session lost; say whether there was one."""
+        if self._queue:
+            return False
+        self._lost += self._voucher.take_lost()
+        if not self._lost:
+            return False
+        sid, error = self._lost.popleft()
+        self._leave((sid,), error)
+        return True
 
     def _leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
         """Tell of workers no more, once everything before is written."""
@@ -292,9 +336,6 @@ class AgentSession:
 
     def _resume(self, token: str, wanted: Sequence[str]) -> bool:
         """Go on after a token; False when that is too far behind."""
-        if self._workers:
-            text = "only the first Subscribe of a session may have one"
-            raise InvalidArgument("subscribe.resume_token", text)
         whole = SetHash("AgentSession")
         for sid in wanted:
             whole.add(sid)

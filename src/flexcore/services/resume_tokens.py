@@ -1,7 +1,7 @@
 """Resume tokens: a place in one stream, in a text that only this server can write.
 
 A token is all there is: the server keeps nothing of a stream that ended. It says whose log
-it is a place in, in which epoch, after which sequence, and of which stream with which
+it is a place in, in which epoch of it, after which sequence, and of which stream with which
 filter (a hash); it is signed, so that what it says can be believed.
 """
 
@@ -10,7 +10,7 @@ import hmac
 
 import msgspec
 
-from flexcore.domain.errors import InvalidArgument, OutOfRange, Reason
+from flexcore.domain.errors import InvalidArgument
 from flexcore.domain.ids import fingerprint
 from flexcore.engine.commands import Principal
 from flexcore.engine.port import Port
@@ -62,7 +62,9 @@ class SetHash:
 
     @property
     def digest(self) -> bytes:
-        """The hash of those counted in."""
+        """The hash of those counted in; empty of none, who have no place."""
+        if not self._sum:
+            return b""
         return fingerprint(self._sum.to_bytes(32, signed=True))
 
 
@@ -80,7 +82,9 @@ class ResumeTokens:
         self._token = ""
 
     def write(self, sequence: int) -> str:
-        """Return the token of a place: opaque, URL-safe."""
+        """Return the token of a place: opaque, URL-safe; empty for a stream of nothing."""
+        if not self.stream:
+            return ""
         if self._place != (sequence, self.stream):
             self._place = (sequence, self.stream)
             self._token = self._signed(*self._place)
@@ -95,20 +99,14 @@ class ResumeTokens:
         """Return the sequence of a place.
 
         InvalidArgument when the token was altered or is of another stream, OutOfRange when
-        it is of another epoch.
+        it was written by a log that this one did not grow from.
         """
         found = self._open(token)
         same = found.account_sid == self._principal.account_sid
         if not same or found.stream != self.stream:
             text = "belongs to another stream or another filter"
             raise InvalidArgument(_FIELD, text)
-        if found.epoch != self._epoch:
-            raise OutOfRange(
-                f"the token is of epoch {found.epoch}, the log is in epoch {self._epoch};"
-                " start without a token",
-                reason=Reason.TOKEN_EPOCH,
-                metadata={"epoch": str(self._epoch)},
-            )
+        self._port.check_epoch(self._principal, found.epoch, found.sequence)
         return found.sequence
 
     def _open(self, token: str) -> _Place:

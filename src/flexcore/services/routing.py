@@ -6,10 +6,11 @@ from typing import Any
 import grpc
 
 from flexcore.domain import limits
+from flexcore.domain.errors import NotFound
 from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import Reservation, Task
 from flexcore.engine import commands
-from flexcore.engine.port import Port
+from flexcore.engine.port import Port, TailBatch
 from flexcore.services import routing_commands as make
 from flexcore.services import statistics
 from flexcore.services.agent_session import AgentSession
@@ -26,7 +27,7 @@ from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.rules import Rules
 from flexcore.services.session import caller, session
 from flexcore.services.statistics_streams import StatisticsStreams
-from flexcore.services.streams import Stream, encoded
+from flexcore.services.streams import Stream, close_tail, encoded
 from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import routing_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2_grpc
@@ -262,4 +263,17 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             first.snapshot.MergeFrom(snapshot_to_proto(snapshot))
             await stream.write(first, start)
         tail = self._port.tail(principal, start, worker_sid)
-        await stream.follow(self._port, session(), tail)
+        await stream.follow(self._port, session(), _while_there(tail, worker_sid))
+
+
+async def _while_there(
+    tail: AsyncIterator[TailBatch], worker_sid: str
+) -> AsyncIterator[TailBatch]:
+    """Yield what happens to a worker; NotFound once it was told as deleted."""
+    try:
+        async for batch in tail:
+            yield batch
+            if any(worker_sid in each.deleted for each in batch.change_sets):
+                raise NotFound("worker", worker_sid)
+    finally:
+        await close_tail(tail)

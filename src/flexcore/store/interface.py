@@ -152,6 +152,8 @@ class Recovery(msgspec.Struct, kw_only=True):
     """What an account's memory is rebuilt from."""
 
     epoch: int
+    #: the epochs before, and the sequence each ended at
+    past_epochs: Mapping[int, int]
     head_sequence: int
     watermark: int
     rows: list[Row]
@@ -301,6 +303,14 @@ class Store(Writer, Fetcher, Reader, Protocol):
 
     def open_account(self, account_sid: str) -> None:
         """Make room for a new account (no-op when it exists); waits for the disk."""
+        ...
+
+    def begin_epochs(self, now: int) -> None:
+        """Begin an epoch of every account, and note where the one before ended.
+
+        An epoch is named by the time it began at: whatever becomes of a copy of the store,
+        no two of its logs go on under one name. Waits for the disk.
+        """
         ...
 
     def recover(self, account_sid: str) -> Recovery:

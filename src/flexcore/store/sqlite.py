@@ -1,6 +1,6 @@
 """The store in one SQLite file of a data folder.
 
-Threads: `commit`, `clean_up`, `checkpoint` and `open_account` are for the store's own
+Threads: `commit`, `clean_up`, `checkpoint`, `open_account` and `begin_epochs` are for the store's own
 thread, since they wait for the disk; `fetch`, `change_set`, `bounds` and `accounts` are
 point look-ups and run inline on the loop; `list`, `read_log`, `find_time` and `recover`
 may take longer and belong into an executor. Each of the three groups has a connection and
@@ -20,6 +20,8 @@ from flexcore.store import migrations
 from flexcore.store.folder import DataFolder, DataFolderError
 from flexcore.store.interface import (
     Commit,
+    CommitRetry,
+    CommitUnknown,
     Found,
     InboxEntry,
     LogPlace,
@@ -86,6 +88,15 @@ class SqliteStore:
     def open_account(self, account_sid: str) -> None:
         """Make room for a new account (no-op when it exists)."""
         self._writer.open_account(account_sid)
+
+    def begin_epochs(self, now: int) -> None:
+        """Begin an epoch of every account; DataFolderError when nothing can be written."""
+        try:
+            self._writer.begin_epochs(now)
+        except (CommitRetry, CommitUnknown) as error:
+            raise DataFolderError(
+                f"data folder {self._folder.name} cannot be written to: {error}"
+            ) from error
 
     def fetch(
         self, account_sid: str, key: str, deliver: Callable[[str, Found], None]

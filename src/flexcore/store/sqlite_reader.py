@@ -263,6 +263,10 @@ class SqliteReader:
         rows: list[Row] = []
         with self._lock, self._connection:
             epoch, head, _, watermark = self._state(account_sid)
+            past: Cursor = self._connection.execute(
+                self._sql["list_past_epoch"], (account_sid,)
+            )
+            past_epochs = dict(past)
             for kind in CONFIGURATION:
                 table = TABLES[kind]
                 (every,) = table.list_parameters(account_sid, {}, None, -1)
@@ -275,6 +279,7 @@ class SqliteReader:
             entries: list[OutboxEntry] = [decode_outbox(body) for (body,) in living]
         return Recovery(
             epoch=epoch,
+            past_epochs=past_epochs,
             head_sequence=head,
             watermark=watermark,
             rows=rows,

@@ -238,6 +238,13 @@ class SqliteWriter:
         with self._lock, self._transaction({}):
             self._run("insert_account_state", (account_sid,))
 
+    def begin_epochs(self, now: int) -> None:
+        """Begin an epoch of every account, and note where the one before ended."""
+        with self._lock, self._transaction({}):
+            self._run("insert_past_epochs")
+            self._run("begin_epochs", (now,))
+            self._run("delete_past_epochs", (limits.PAST_EPOCHS,))
+
     def clean_up(self, account_sid: str, epoch: int, now: int) -> int:
         """Delete one small step of what retention gives up; return the rows deleted."""
         rows = limits.CLEANUP_ROWS

@@ -14,5 +14,8 @@ FROM account_state WHERE account = ?1;
 UPDATE account_state SET head_sequence = ?2, watermark = max(watermark, ?3)
 WHERE account = ?1;
 
+-- begin_epochs -- let every account be in an epoch that none of its logs was in before
+UPDATE account_state SET epoch = max(epoch + 1, ?1);
+
 -- raise_floor -- write down the last sequence the log no longer holds
 UPDATE account_state SET floor_sequence = ?2 WHERE account = ?1;
