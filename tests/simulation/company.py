@@ -46,7 +46,10 @@ QUEUES: dict[str, Queue] = {
         task_order="LIFO",
     ),
     "seniors": Queue(("level >= 3", "level >= 2", "level >= 3 OR team == 'red'")),
-    "rush": Queue(("1==1", "team == 'blue'"), max_reserved_workers=3),
+    "rush": Queue(
+        ("1==1", "team == 'blue'", "skills != 'none'", "'rush' NOT IN spared"),
+        max_reserved_workers=3,
+    ),
     "papers": Queue(("NOT skills HAS 'repair'",), max_reserved_workers=0),
     "all hands": Queue(("1==1",)),
 }
@@ -64,6 +67,7 @@ POLICIES: dict[str, tuple[str | int | bool | None, ...]] = {
         "round_robin",
     ),
     "missed_offer": (None, None, "none", "soft_away"),
+    "missed_offer_limit": (None, None, 1, 3),
     "refusal_scope": (None, None, None, "step", "queue"),
     "refusal_limit": (None, None, 2),
     "refusal_seconds": (None, None, 5, 0),
@@ -75,6 +79,7 @@ POLICIES: dict[str, tuple[str | int | bool | None, ...]] = {
     "step_clock": (None, None, "age"),
     "retention_seconds": (None, 900, 60),
     "type_mismatch": (None, None, "false"),
+    "missing_array": (None, None, "false"),
     "vanished_worker": (None, "queue", "keep", "none"),
     "grace_seconds": (None, 5, 30),
     "second_session": (None, None, "all_ring"),

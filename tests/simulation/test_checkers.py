@@ -46,7 +46,7 @@ Change = Callable[[Row], Row]
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     """Half an hour of too few agents."""
     run = Run(
-        tmp_path_factory.mktemp("work"), 23, Profile(agents=6, tasks=70, hours=0.5)
+        tmp_path_factory.mktemp("work"), 22, Profile(agents=6, tasks=70, hours=0.5)
     )
     run.play()
     run.site.close()

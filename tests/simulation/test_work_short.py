@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from flexcore.domain.semantics import POLICIES
 from tests.checkers import CHECKERS
 from tests.planting import PACKAGE, check_fit, copied, plant, run
+from tests.simulation import company
 from tests.simulation.company import Profile
 from tests.simulation.work import VIOLATED, quiet, simulate
 
@@ -67,6 +69,10 @@ def finder(patch: Path) -> str:
     """Name the checker that a bug is planted for; some are for the harness itself."""
     found = re.search(r"^Found by: (\w+)$", patch.read_text(), re.MULTILINE)
     return found[1] if found else ""
+
+
+def test_companies_choose_among_all_policies() -> None:
+    assert company.POLICIES.keys() == POLICIES.keys()
 
 
 def test_there_is_a_planted_bug_for_every_checker() -> None:
