@@ -183,7 +183,7 @@ async def test_a_page_of_large_change_sets_is_short(serving: Serving) -> None:
     page = await serving.client.event.ListEvents(**fields)
 
     assert 10 < len(page.change_sets) < 20
-    assert page.ByteSize() <= limits.LIST_EVENTS_BYTES + 1_000
+    assert page.ByteSize() <= limits.LIST_BYTES + 1_000
     assert len(await events(serving, **fields)) == 40
 
 

@@ -1,5 +1,6 @@
 """Lists: filters and orders of workers, queues, activities, tasks and reservations."""
 
+import json
 from typing import Any
 
 import pytest
@@ -466,3 +467,30 @@ async def test_reservations_are_found_by_workspace(
     assert {tasks[row.task_sid] for row in everything} >= {"accepted"}
     assert await found(everything[0].workspace_sid) == [row.sid for row in everything]
     assert await found(other.sid) == []
+
+
+async def test_a_page_of_large_rows_ends_early(serving: Serving) -> None:
+    """Clients of gRPC take 4 MiB, unless they are told otherwise."""
+    setup, routing = serving.client.workspace, serving.client.routing
+    (queue,) = (await setup.ListTaskQueues()).task_queues
+    routed = json.dumps({"task_routing": {"default_filter": {"queue": queue.sid}}})
+    (first,) = (await setup.ListWorkflows()).workflows
+    for number in range(4):
+        await setup.CreateWorkflow(
+            friendly_name=f"large {number}",
+            configuration=routed.ljust(limits.WORKFLOW_BYTES),
+        )
+    task = {"attributes": json.dumps({"a": "x" * 60_000}), "workflow_sid": first.sid}
+    for _ in range(4):
+        await routing.BatchCreateTasks(tasks=[task] * 12)
+
+    for call, field, count, where in (
+        (setup.ListWorkflows, "workflows", 5, {}),
+        (routing.ListTasks, "tasks", 48, {}),
+        (routing.ListTasks, "tasks", 48, {"attributes_expression": "a != 'y'"}),
+    ):
+        page = await call(page_size=1_000, **where)
+        assert page.next_page_token
+        assert limits.LIST_BYTES < page.ByteSize() < 2.1 * limits.LIST_BYTES
+        rows = await every(call, field, page_size=1_000, **where)
+        assert len({row.sid for row in rows}) == len(rows) == count

@@ -633,6 +633,8 @@ async def test_a_channel_tells_what_its_worker_holds(serving: Serving) -> None:
 
     room = (await client.workspace.GetWorkerChannel(**chat)).worker_channel
     assert (room.assigned_tasks, room.available_capacity_percentage) == (1, 33)
+    by_sid = {"worker_sid": sid, "task_channel": room.sid}
+    assert (await client.workspace.GetWorkerChannel(**by_sid)).worker_channel == room
     listed = await client.workspace.ListWorkerChannels(worker_sid=sid)
     assert room in listed.worker_channels
     found = await client.workspace.GetWorker(sid=sid)

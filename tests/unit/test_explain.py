@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,18 @@ def test_queue_without_an_expression_serves_nobody(floor: Floor) -> None:
     assert explained(floor).text == (
         "0 of 3 workers: the queue has no expression, which matches nobody;"
         " A would match with another expression"
+    )
+
+
+@pytest.mark.parametrize("attributes", [{}, {"agent": "nobody"}, {"agent": 7}])
+def test_a_known_worker_who_is_missing_is_said_to_be(
+    floor: Floor, attributes: dict[str, Any]
+) -> None:
+    floor.lead(step("Q", known_worker_friendly_name="task.agent"))
+    floor.add_task(attributes=attributes)
+
+    assert explained(floor).text == (
+        "0 of 3 workers: the worker asked for is not found; A would match if asked for"
     )
 
 

@@ -101,7 +101,7 @@ def test_narrow_operators_read_the_same(text: str, expected: str) -> None:
     ("condition", "expected"),
     [
         ("queue", "with another expression"),
-        ("known_worker", "if nobody else were asked for"),
+        ("known_worker", "if asked for"),
         ("refused", "once the refusal is over"),
         ("activity", "when available"),
         ("channel", "with the channel open"),

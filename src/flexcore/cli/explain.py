@@ -1,12 +1,14 @@
 """`flexcore explain`: why a task waits, or why who has it has it."""
 
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from flexcore.cli.calls import Talk, asks
 from flexcore.terminal import printable, reason
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @asks
@@ -22,7 +24,8 @@ async def explain(
     found = response.explanation
     typer.echo(printable(found.text))
     for row in found.reservations:
-        typer.echo(f"{row.sid}  {printable(row.worker_name)}  {_chosen(row)}")
+        chosen = await _chosen(talk, row)
+        typer.echo(f"{row.sid}  {printable(row.worker_name)}  {chosen}")
         for problem in row.callback_problems:
             typer.echo(f"  its callback: {printable(problem.text)}")
     for step in found.steps:
@@ -32,15 +35,41 @@ async def explain(
         typer.echo(f"next, at {time}: {printable(found.next_text)}")
 
 
-def _chosen(row: Any) -> str:
+async def _chosen(talk: Talk, row: Any) -> str:
     """Say why this worker, and what was compared."""
     choice = row.choice
     text = reason(row)
     if choice.order_by:
         text += f" after {printable(choice.order_by)}"
     if choice.runner_up_sid:
-        text += f": {choice.key}, before {choice.runner_up_sid}: {choice.runner_up_key}"
+        other = printable(await _name(talk, choice.runner_up_sid))
+        keys = (choice.key, choice.runner_up_key)
+        mine, others = (_compared(choice.rule, key) for key in keys)
+        text += f": {mine}, before {other}: {others}"
     return text
+
+
+async def _name(talk: Talk, worker_sid: str) -> str:
+    """Return what a worker is called; the sid of one who was deleted since."""
+    import grpc
+
+    try:
+        found = await talk.call("workspace", "GetWorker", sid=worker_sid)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return worker_sid
+    return str(found.worker.friendly_name)
+
+
+def _compared(rule: str, key: str) -> str:
+    """Return what was compared, as people read it: microseconds are a time."""
+    *before, last = key.split(", ")
+    if rule != "round_robin":
+        microseconds = int(last)
+        time = EPOCH + timedelta(microseconds=microseconds)
+        last = f"since {time.isoformat(' ')}" if microseconds else "never"
+    return ", ".join((*before, last))
 
 
 def _show(step: Any) -> None:

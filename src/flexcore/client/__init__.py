@@ -81,7 +81,7 @@ CREDENTIALS_FILE: Final = "credentials.json"
 CONNECT_SECONDS: Final = 10.0
 #: how long a unary call may take, with waiting for a server that restarts and repeats
 CALL_SECONDS: Final = 10.0
-#: a page of a list may hold a thousand rows of 64 KiB
+#: a snapshot may hold hundreds of tasks of 64 KiB
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _SERVICE_CONFIG: Final = json.dumps(

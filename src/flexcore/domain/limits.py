@@ -290,8 +290,6 @@ STATISTICS_CACHE_ENTRIES = 50_000
 STATISTICS_AT_ONCE = 100
 #: change sets that one call of ListEvents looks at (overflow: the page ends)
 LIST_EVENTS_CHANGE_SETS = 5_000
-#: bytes after which a page of it ends
-LIST_EVENTS_BYTES = 1024 * 1024
 
 # Credentials (overflow: UNAUTHENTICATED)
 CREDENTIAL_CHARS = 1_024
@@ -369,6 +367,9 @@ PAGE_SIZE_MAX = 1_000
 #: fewer rows, from which the next one goes on), and rows it reads at a time
 LIST_SCAN_ROWS = 5_000
 LIST_SLICE_ROWS = 500
+#: bytes of rows or change sets after which a page ends, so that with one more, whatever it
+#: is, it stays below the 4 MiB that clients of gRPC take (overflow: a page of fewer rows)
+LIST_BYTES = 1024 * 1024
 DRAIN_TIME = 10 * SECOND
 #: how long the event loop may stand still (overflow: the process ends with its stacks)
 WATCHDOG_TIMEOUT = 20 * SECOND

@@ -37,7 +37,7 @@ async def list_events(
         found = change_set_to_proto(change_set, log_filter)
         assert found is not None
         written += found.ByteSize()
-        if written > limits.LIST_EVENTS_BYTES and response.change_sets:
+        if written > limits.LIST_BYTES and response.change_sets:
             position = response.change_sets[-1].last_sequence
             break
         response.change_sets.append(found)

@@ -30,6 +30,10 @@ CONDITIONS = (
 )
 
 
+#: the task attribute that is to name a worker names nobody, or is missing
+UNKNOWN = "the worker asked for is not found"
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A condition a worker does not meet.
 
@@ -96,7 +100,8 @@ class Conditions:
                 if not part.evaluate(attributes):
                     yield Failure("queue", _fails(part), part)
         if self._known is not None and self._known != worker.sid:
-            yield Failure("known_worker", "another worker is asked for")
+            who = "another worker is asked for" if self._known else UNKNOWN
+            yield Failure("known_worker", who)
         if self._expression is None:
             return
         values = attributes | {"channel": clocks.live_values(self._state, worker)}

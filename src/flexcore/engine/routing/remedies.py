@@ -27,7 +27,7 @@ _CONDITIONS = {
     "channel": "with the channel open",
     "capacity": "with more room",
     "refused": "once the refusal is over",
-    "known_worker": "if nobody else were asked for",
+    "known_worker": "if asked for",
 }
 #: values named of an array; more are left out
 _NAMED_MAX = 3

@@ -2,10 +2,13 @@
 
 Columns of the table (store/tables.py) are the store's to filter by. Everything else is
 asked of one row after the other on the read side, never in the mailbox: a slice at a time,
-and LIST_SCAN_ROWS for a page at most, so that a page may be short though more follow.
+and LIST_SCAN_ROWS for a page at most, so that a page may be short though more follow. So
+may one of large rows, which ends after LIST_BYTES.
 """
 
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument
@@ -15,6 +18,8 @@ from flexcore.engine.command import Filter
 from flexcore.engine.setup.filters import Filters, Test, values_of
 from flexcore.store.interface import Found, Place, Store, Where
 from flexcore.store.tables import TABLES
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Search:
@@ -48,7 +53,7 @@ class Search:
         #: what the store filters by, and what is left to ask; None before the first slice
         self._asked: tuple[Where, list[Test]] | None = None
         self._place: Place | None = None
-        self._seen = 0
+        self._seen = self._bytes = 0
 
     def go_on(self, after: Place | None, limit: int) -> bool:
         """Look at one slice more; True when the page is done. Begins after `after`."""
@@ -59,12 +64,13 @@ class Search:
         size = limits.LIST_SLICE_ROWS if tests else limit + 1
         rows = self._list(columns, size)
         for row in rows:
-            if len(self.found) == limit:
+            if len(self.found) == limit or self._bytes >= limits.LIST_BYTES:
                 self.after = self._place
                 return True
             self._place = self._order.place(row)
             if all(test(row) for test in tests):
                 self.found.append(row)
+                self._bytes += len(_encode(row))
         if len(rows) < size:
             return True
         self._seen += len(rows)
