@@ -55,6 +55,26 @@ async def test_a_command_after_its_key_was_revoked_has_no_effect(
     assert worker.attributes == "{}"
 
 
+# --- who goes back ---------------------------------------------------------------------
+
+
+async def test_a_session_does_not_go_back_in_the_log(serving: Serving) -> None:
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.snapshots(1)
+        token = session.token
+        await change(serving, ann, 0)
+        await session.events(1)
+        await session.say(unsubscribe=pb.Unsubscribe(worker_sids=[ann]))
+        await session.subscribe(ann, token=token)
+        refused = await ended(session)
+
+    assert refused.fields == {
+        "subscribe.resume_token": "only the first Subscribe of a session may have one"
+    }
+
+
 # --- who does not acknowledge ----------------------------------------------------------
 
 

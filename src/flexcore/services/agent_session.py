@@ -72,6 +72,8 @@ class AgentSession:
         self._commands = AgentCommands(port, session(), calls, self._cursor.wake)
         #: who is told of, as read and as written
         self._workers: set[str] = set()
+        #: whether somebody was to be subscribed; afterwards there is no going back
+        self._begun = False
         self._hash = SetHash("AgentSession")
         self._tokens = ResumeTokens(port, self._principal, self._hash.digest)
         self._writer = Writer(context, self._tokens, self._cursor.position)
@@ -286,6 +288,10 @@ class AgentSession:
         )
         for sid in others:
             self._queue.append(_Left((), (sid,), NotFound("worker", sid)))
+        later, self._begun = self._begun, True
+        if asked.resume_token and later:
+            text = "only the first Subscribe of a session may have one"
+            raise InvalidArgument("subscribe.resume_token", text)
         if asked.resume_token and self._resume(asked.resume_token, wanted):
             await self._say(pb.AgentSessionResponse())
             return
@@ -330,9 +336,6 @@ class AgentSession:
 
     def _resume(self, token: str, wanted: Sequence[str]) -> bool:
         """Go on after a token; False when that is too far behind."""
-        if self._workers:
-            text = "only the first Subscribe of a session may have one"
-            raise InvalidArgument("subscribe.resume_token", text)
         whole = SetHash("AgentSession")
         for sid in wanted:
             whole.add(sid)
