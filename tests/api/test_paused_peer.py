@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from flexcore import client as client_module
 from flexcore import server
+from flexcore.client import connect
 from flexcore.domain.clock import VirtualClock
+from tests.api.refusals import refusal
 from tests.serving import Serving
+from tests.simulation.crash_process import ServerProcess
 
 #: the settings that decide, and what makes the test short: a twentieth of the time
 DECIDING = (
@@ -62,3 +66,27 @@ async def test_a_paused_peer_is_noticed_within_thirty_seconds(
         finally:
             desk.kill()
             await desk.wait()
+
+
+@pytest.mark.slow
+async def test_a_paused_server_is_noticed_within_thirty_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dict(client_module._OPTIONS)
+    assert sum(settings[name] for name in DECIDING[:2]) <= 30_000
+    assert sum(settings[name] for name in DECIDING[::2]) <= 30_000
+    faster = {name: settings[name] // FASTER for name in DECIDING}
+    monkeypatch.setattr(client_module, "_OPTIONS", tuple((settings | faster).items()))
+    paused = ServerProcess(tmp_path / "data")
+    await paused.start()
+    try:
+        async with connect(data=paused.data) as client:
+            stream = client.event.WatchEvents(start_now=True)
+            await stream.read()
+            paused._process.send_signal(signal.SIGSTOP)
+            async with asyncio.timeout(30 / FASTER + 2):
+                refused = await refusal(stream.read())
+    finally:
+        await paused.kill()
+
+    assert refused.code == "UNAVAILABLE"

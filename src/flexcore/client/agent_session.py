@@ -15,7 +15,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from flexcore.client.credential import Credential
 from flexcore.client.resuming import (
-    backoff,
+    Backoff,
     goes_on,
     next_message,
     read_token,
@@ -253,16 +253,17 @@ class AgentSession:
     # the connection
 
     async def _run(self) -> None:
-        failures = 0
+        backoff, time = Backoff(self._client.fraction), asyncio.get_running_loop().time
         renewed = False
         while True:
             credential = self._credential
             used = credential.text
             call = self._client.routing.AgentSession(metadata=credential.metadata)
+            opened = time()
             try:
                 await self._open(call)
                 while (response := await next_message(call)) is not None:
-                    failures, renewed = 0, False
+                    renewed = False
                     self._take(response)
             except grpc.aio.AioRpcError as error:
                 # A fresh token that is refused too will not be the last one.
@@ -274,8 +275,7 @@ class AgentSession:
                 # An abandoned call is neither canceled nor collected by itself.
                 call.cancel()
             self.resumed += 1
-            await asyncio.sleep(backoff(failures, self._client.fraction()))
-            failures += 1
+            await asyncio.sleep(backoff.after(time() - opened))
 
     async def _renew(self) -> None:
         """Tell the session of each credential that the client comes by."""

@@ -1,6 +1,7 @@
 """What all streams that resume share: silence, patience, and where they keep their token."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from flexcore.domain import limits
 
 #: a stream that is silent for this long is dead: heartbeats come three times as often
 SILENCE_SECONDS: Final = 3 * limits.HEARTBEAT_INTERVAL / limits.SECOND
-#: a reconnect waits a random part of this, which doubles with each attempt in a row
+#: a reconnect waits a random part of this, which doubles with each attempt in a row; a
+#: stream that lasted longer than the most begins with the first again
 BACKOFF_SECONDS: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 10.0
 
@@ -35,10 +37,24 @@ def goes_on(error: grpc.aio.AioRpcError) -> bool:
     return error.code() in again or error_reason(error) == "READER_BEHIND"
 
 
-def backoff(failures: int, fraction: float) -> float:
-    """Return the seconds to wait before a stream is opened again."""
-    most: float = min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_SECONDS_MAX)
-    return most * fraction
+class Backoff:
+    """How long a stream waits before it is opened again.
+
+    A random part of what doubles with each time in a row that it ends soon: whether nobody
+    answers, or a server that is about to stop sends it away at once.
+    """
+
+    def __init__(self, fraction: Callable[[], float]) -> None:
+        self._fraction = fraction
+        self._soon = 0
+
+    def after(self, seconds: float) -> float:
+        """Return the seconds to wait after a stream that was open so long."""
+        if seconds > BACKOFF_SECONDS_MAX:
+            self._soon = 0
+        most: float = min(BACKOFF_SECONDS * 2**self._soon, BACKOFF_SECONDS_MAX)
+        self._soon = min(self._soon + 1, 10)
+        return most * self._fraction()
 
 
 def read_token(file: Path | None) -> str:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from flexcore.client.errors import error_reason
 from flexcore.client.resuming import (
-    backoff,
+    Backoff,
     goes_on,
     next_message,
     read_token,
@@ -90,15 +90,15 @@ class Resuming(ABC, Generic[R, T]):
         """Yield what a response tells, once."""
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        failures = 0
+        backoff, time = Backoff(self._client.fraction), asyncio.get_running_loop().time
         renewed = False
         while True:
             credential = self._client.credential
             used = credential.text
-            call = self._open()
+            call, opened = self._open(), time()
             try:
                 while (response := await next_message(call)) is not None:
-                    failures, renewed = 0, False
+                    renewed = False
                     async for event in self._read(response):
                         yield event
                     self._handled(response)
@@ -113,8 +113,7 @@ class Resuming(ABC, Generic[R, T]):
                 # An abandoned call is neither canceled nor collected by itself.
                 call.cancel()
             self.resumed += 1
-            await asyncio.sleep(backoff(failures, self._client.fraction()))
-            failures += 1
+            await asyncio.sleep(backoff.after(time() - opened))
 
     def _handled(self, response: R) -> None:
         """Note that everything a response tells was yielded."""

@@ -288,8 +288,8 @@ class AgentSession:
         )
         for sid in others:
             self._queue.append(_Left((), (sid,), NotFound("worker", sid)))
-        begun, self._begun = self._begun, True
-        if asked.resume_token and begun:
+        later, self._begun = self._begun, True
+        if asked.resume_token and later:
             text = "only the first Subscribe of a session may have one"
             raise InvalidArgument("subscribe.resume_token", text)
         if asked.resume_token and self._resume(asked.resume_token, wanted):
