@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 
 # Set-up runs once and again when one of these changes. The build stamp follows what is
 # generated or compiled, the others what has to be installed.
-SOURCES := setup.py $(wildcard protos/flexcore/v1/*.proto src/flexcore/_routing*.p*)
+SOURCES := setup.py $(wildcard protos/flexcore/v1/*.proto src/flexcore/_[rw]*.p*)
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 

@@ -3,8 +3,9 @@
 generate      protos/flexcore/v1/*.proto -> src/flexcore/v1: messages, services, stubs
 carry_protos  protos/flexcore/v1/*.proto -> flexcore/protos in the wheel
 build_ext     src/flexcore/_routing.pyx and the files it includes -> the matcher
+              src/flexcore/_wire.pyx -> what writes protos
 
-FLEXCORE_DEBUG=1 builds the matcher with bounds, wraparound and overflow checks,
+FLEXCORE_DEBUG=1 builds both with bounds, wraparound and overflow checks,
 and `flexcore._routing.DEBUG` says so.
 """
 
@@ -26,6 +27,7 @@ PROTOS = Path("protos")
 PROTO_PACKAGE = Path("flexcore/v1")
 GENERATED = Path("src") / PROTO_PACKAGE
 MATCHER = Path("src/flexcore/_routing.pyx")
+WIRE = Path("src/flexcore/_wire.pyx")
 DEBUG = os.environ.get("FLEXCORE_DEBUG", "0") == "1"
 
 
@@ -182,8 +184,8 @@ def require_compiler(language: str, variable: str, package: str) -> None:
         )
 
 
-class BuildMatcher(build_ext):
-    """Compile the matcher; fail early and plainly when that cannot work."""
+class BuildCompiled(build_ext):
+    """Compile what is Cython; fail early and plainly when that cannot work."""
 
     def finalize_options(self) -> None:
         """Keep C files out of the source tree, checked and unchecked ones apart."""
@@ -200,8 +202,9 @@ class BuildMatcher(build_ext):
 
     def run(self) -> None:
         """Check the source and the compiler, then build."""
-        if not MATCHER.exists():
-            raise FileError(f"{MATCHER} is missing: there is no matcher to build")
+        for source in (MATCHER, WIRE):
+            if not source.exists():
+                raise FileError(f"{source} is missing: there is nothing to build")
         require_compiler("C", "CC", "gcc")
         require_compiler("C++", "CXX", "g++")
         if not Path(sysconfig.get_path("include"), "Python.h").exists():
@@ -221,17 +224,21 @@ class BuildMatcher(build_ext):
         mode.write_text(wanted)
 
 
-matcher = Extension(
-    "flexcore._routing",
-    [str(MATCHER)],
-    depends=["setup.py", *map(str, sorted(MATCHER.parent.glob("_routing*.p*")))],
-    language="c++",
-    # The second one checks the indices of C++ containers.
-    define_macros=[("FLEXCORE_DEBUG", "1"), ("_GLIBCXX_ASSERTIONS", "1")]
-    if DEBUG
-    else [],
-    extra_compile_args=["-g"] if DEBUG else ["-g0"],
-)
+def compiled(source: Path) -> Extension:
+    """Describe the module of a source; what it includes has a longer name beside it."""
+    included = source.parent.glob(f"{source.stem}*.p*")
+    return Extension(
+        f"flexcore.{source.stem}",
+        [str(source)],
+        depends=["setup.py", *map(str, sorted(included))],
+        language="c++",
+        # The second one checks the indices of C++ containers.
+        define_macros=[("FLEXCORE_DEBUG", "1"), ("_GLIBCXX_ASSERTIONS", "1")]
+        if DEBUG
+        else [],
+        extra_compile_args=["-g"] if DEBUG else ["-g0"],
+    )
+
 
 # `generate` before build_py, which collects what it writes. An override of build_py
 # itself would be skipped by editable installs.
@@ -242,10 +249,10 @@ build.sub_commands = [
 ]
 
 setup(
-    ext_modules=[matcher],
+    ext_modules=[compiled(MATCHER), compiled(WIRE)],
     cmdclass={
         "generate": Generate,
         "carry_protos": CarryProtos,
-        "build_ext": BuildMatcher,
+        "build_ext": BuildCompiled,
     },
 )

@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flexcore.domain import limits
-from flexcore.services.convert_event import change_set_to_proto
+from flexcore.services.excerpt import change_set_to_proto
 from flexcore.v1 import (
     channel_pb2,
     conversation_pb2,

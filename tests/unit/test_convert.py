@@ -15,16 +15,14 @@ from flexcore.domain.states import ReservationStatus, TaskStatus
 from flexcore.engine.commands import Answer
 from flexcore.engine.routing.eligibility import CONDITIONS
 from flexcore.services.convert import seconds_to_proto, time_from_proto, time_to_proto
-from flexcore.services.convert_event import (
-    change_set_parts,
-    change_set_to_proto,
-    conversation_events,
-    worker_events,
-)
+from flexcore.services.convert_event import conversation_events, worker_events
 from flexcore.services.convert_policy import policies_from_proto, policies_to_proto
 from flexcore.services.convert_rows import TO_PROTO, answer_to_proto
 from flexcore.services.convert_workspace import add_load
+from flexcore.services.encoded import encode
+from flexcore.services.excerpt import Excerpt, change_set_to_proto
 from flexcore.v1 import (
+    conversation_service_pb2,
     event_pb2,
     explanation_pb2,
     policy_pb2,
@@ -341,7 +339,14 @@ def test_a_worker_sees_its_own_reservations_with_their_tasks() -> None:
         ]
     )
 
-    first, second = worker_events(change_set, (WORKER,))
+    told = worker_events(change_set, encode, (WORKER,))
+    fields = b"".join(field for _, field in told)
+    session = routing_service_pb2.AgentSessionResponse.FromString(fields)
+    stream = routing_service_pb2.StreamReservationsResponse.FromString(fields)
+    assert list(session.events) == list(stream.events)
+    first, second = session.events
+    assert [first.sequence, second.sequence] == [sequence for sequence, _ in told]
+    assert time_from_proto(first.time) == TIME
     assert (first.type, first.sequence) == ("reservation.created", 11)
     assert (first.reservation.sid, first.task.sid) == (mine.sid, TASK)
     assert (second.sequence, second.worker_channel.sid) == (13, channel.sid)
@@ -355,7 +360,11 @@ def test_a_conversation_sees_what_is_said_in_it() -> None:
         [("message.added", elsewhere), ("message.added", message)]
     )
 
-    (event,) = conversation_events(change_set, message.conversation_sid)
+    sid = message.conversation_sid
+    ((sequence, field),) = conversation_events(change_set, encode, sid)
+    response = conversation_service_pb2.WatchConversationResponse.FromString(field)
+    (event,) = response.events
+    assert sequence == 11
     assert (event.sequence, event.message.sid) == (11, message.sid)
 
 
@@ -372,6 +381,21 @@ def test_a_change_set_shows_each_event_and_resource_once() -> None:
     assert shown.cause == event_pb2.CHANGE_SET_CAUSE_TIMER
 
 
+def test_what_is_said_beside_an_event_is_encoded() -> None:
+    moved = Event("task-queue.moved", "WT1", 2, place="WQ1", since=TIME)
+    missing = Event("workflow.known-worker-missing", "WT1", 3, reason="r", value="who")
+    capacity = Event("worker.capacity.update", "WC1", 4, value="0")
+    change_set = make_change_set([])
+    told = msgspec.structs.replace(change_set, events=(moved, missing, capacity))
+    found = event_pb2.ChangeSet.FromString(b"".join(encode(told).events)).events
+
+    assert (found[0].place_sid, found[0].place_time) == ("WQ1", time_to_proto(TIME))
+    assert (found[1].reason, found[1].known_worker) == ("r", "who")
+    assert (found[2].previous_capacity, found[2].known_worker) == (0, "")
+    assert not found[1].HasField("previous_capacity")
+    assert [each.sequence for each in found] == [10, 11, 12]
+
+
 def of_types(*types: str) -> LogFilter:
     return LogFilter(types=frozenset(types))
 
@@ -382,20 +406,22 @@ def test_a_large_change_set_is_cut_into_parts_that_are_the_whole_together() -> N
     ]
     silent = make_row(model.Worker)
     events = [("task.created", task) for task in tasks]
-    whole = change_set_to_proto(make_change_set([*events, events[0]], silent))
+    change_set = make_change_set([*events, events[0]], silent)
+    whole = change_set_to_proto(change_set)
     assert whole is not None
 
-    parts = change_set_parts(whole, 3_500)
+    excerpt = Excerpt(change_set, encode(change_set))
+    parts = excerpt.parts(3_500)
     assert len(parts) > 2
-    assert max(part.ByteSize() for part in parts) < 4_000
+    assert max(map(len, parts)) < 4_000
     joined = event_pb2.ChangeSet()
-    for part in parts:
+    for part in map(event_pb2.ChangeSet.FromString, parts):
         assert (part.first_sequence, part.last_sequence) == (10, 19)
         joined.events.extend(part.events)
         joined.resources.extend(part.resources)
     assert list(joined.events) == list(whole.events)
     assert list(joined.resources) == list(whole.resources)
-    assert list(change_set_parts(whole, 1 << 20)) == [whole]
+    assert list(excerpt.parts(1 << 20)) == [excerpt.whole]
 
 
 def test_a_filter_leaves_out_events_their_resources_and_empty_change_sets() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flexcore.domain import limits
+from flexcore.domain.clock import VirtualClock
 from flexcore.domain.log import ChangeSet
 from flexcore.engine.pages import Pages
 from tests.factories import ACCOUNT, make_change_set, make_worker
@@ -37,8 +38,9 @@ def read(pages: Pages, after: int) -> Iterator[list[int]]:
         after = found[-1].last_sequence
 
 
-def pages_of(log: Any) -> Pages:
-    return Pages(ACCOUNT, log)
+def pages_of(log: Any, clock: VirtualClock | None = None) -> Pages:
+    clock = clock or VirtualClock()
+    return Pages(ACCOUNT, log, clock, clock)
 
 
 def test_everything_is_read_in_order_and_once() -> None:
@@ -69,9 +71,30 @@ def test_those_from_different_places_meet_at_the_next_page() -> None:
     assert log.reads[before:] == [20, 333]
 
 
+def test_a_page_is_whole_though_a_read_ends_within_one() -> None:
+    ends = [page[-1] for page in read(pages_of(Log(333)), 7)]
+
+    assert ends == [49, 99, 149, 199, 249, 299, 333]
+
+
 def test_few_pages_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LOG_PAGES", 3)
     pages = pages_of(Log(1_000))
     list(read(pages, 0))
 
     assert len(pages._pages) <= 3
+
+
+def test_pages_are_forgotten_once_nobody_reads(clock: VirtualClock) -> None:
+    pages = pages_of(Log(333), clock)
+    list(read(pages, 0))
+    clock.advance(limits.LOG_PAGES_KEPT - 1)
+    assert pages.after(0)
+    clock.advance(limits.LOG_PAGES_KEPT - 1)
+    assert len(pages._pages) == 7
+    clock.advance(1)
+
+    assert not pages._pages
+    assert [number for page in read(pages, 0) for number in page][-1] == 333
+    clock.advance(limits.LOG_PAGES_KEPT)
+    assert not pages._pages

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
+from flexcore import _wire
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.errors import Reason, ResourceExhausted
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Workspace
 from flexcore.engine import commands as c
-from flexcore.services.convert_event import change_set_parts, change_set_to_proto
+from flexcore.services.excerpt import Excerpt
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import Session, begin
+from flexcore.services.shown import Shown
 from flexcore.services.statistics_streams import StatisticsStreams
-from flexcore.services.streams import Stream, encoded
+from flexcore.services.streams import Stream
 from flexcore.v1 import event_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2
 from tests.engines import Running
@@ -66,20 +68,24 @@ async def running(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Running]
     await running.close()
 
 
-def watch(running: Running, wire: Wire) -> "asyncio.Task[None]":
-    """Stream the whole log of an account to a wire."""
+def watch(
+    running: Running, wire: Wire, shown: Shown | None = None
+) -> "asyncio.Task[None]":
+    """Stream the whole log of an account to a wire, with what others showed or alone."""
+    shown = shown or Shown()
     port, principal = running.engine, running.principal
     tokens = ResumeTokens(port, principal, stream_hash("WatchEvents", LogFilter()))
 
     def show(change_set: ChangeSet) -> list[bytes]:
-        whole = change_set_to_proto(change_set)
-        parts = change_set_parts(whole, limits.STREAM_MESSAGE_BYTES)
-        return encoded(pb.WatchEventsResponse, "change_sets", parts)
+        excerpt = Excerpt(change_set, shown.encode(change_set))
+        parts = excerpt.parts(limits.STREAM_MESSAGE_BYTES)
+        return [_wire.delimited(1, part) for part in parts]
 
     # of a context it needs `write`
     context: Any = wire
-    stream = Stream(context, tokens, 0, show, pb.WatchEventsResponse)
-    tail = port.tail(principal, 0)
+    telling = shown.telling(principal.account_sid, tokens.stream, show)
+    stream = Stream(context, tokens, 0, telling, pb.WatchEventsResponse)
+    tail = port.tail(principal, 0, known=stream.known)
     return asyncio.create_task(stream.follow(port, Keyless(principal, ""), tail))
 
 

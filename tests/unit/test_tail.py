@@ -388,3 +388,32 @@ async def test_a_change_set_is_found_by_its_last_sequence(log: Log) -> None:
         log.change_sets[-1],
     ]
     assert log.tail.find(3) is None
+
+
+async def test_what_is_stored_and_known_to_the_stream_is_not_read(log: Log) -> None:
+    for _ in range(10):
+        log.append(size=LARGE)
+    known = {0: 2, 2: 5, 7: 9}
+    reading = Reading(log.tail.follow(0, "", known=known.get))
+    await settle()
+
+    assert reading.batches[:2] == [TailBatch((), 2), TailBatch((), 5)]
+    assert reading.given == log.after(5)
+    await reading.stop()
+
+
+async def test_what_is_in_memory_is_read_even_if_it_is_known(log: Log) -> None:
+    asked: list[int] = []
+
+    def known(position: int) -> int:
+        asked.append(position)
+        return position + 1
+
+    for _ in range(10):
+        log.append(size=LARGE)
+    reading = Reading(log.tail.follow(0, "", known=known))
+    await settle()
+
+    assert asked == list(range(log.tail.floor))
+    assert reading.given == log.after(log.tail.floor)
+    await reading.stop()

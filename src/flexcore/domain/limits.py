@@ -218,10 +218,13 @@ STATEMENTS = 256
 
 # The log and its readers
 TAIL_BYTES = 32 * 1024 * 1024
-LOG_READ_BYTES = 256 * 1024
-#: pages of the stored log that streams which catch up share, and events of each
-LOG_PAGES = 16
+LOG_READ_BYTES = 512 * 1024
+#: pages of the stored log that streams which catch up share, and events of each: a session
+#: goes back 10,000 events at most (overflow: a page is read again)
+LOG_PAGES = 24
 LOG_PAGE_EVENTS = 500
+#: after nobody read one for this long, they are forgotten
+LOG_PAGES_KEPT = 10 * SECOND
 LOG_RETENTION = 7 * DAY
 #: of an account: as many starts of its server ago tokens are good (overflow: OUT_OF_RANGE)
 PAST_EPOCHS = 1_000
@@ -235,7 +238,8 @@ UPKEEP_COMMANDS = 250
 #: larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
 STREAM_MESSAGE_BYTES = 256 * 1024
-#: what streams of events showed lately and share (overflow: it is converted again)
+#: what streams showed lately and share: of messages, and of change sets as much again
+#: (overflow: it is encoded again)
 SHOWN_BYTES = 8 * 1024 * 1024
 #: an agent's stream that resumes from further behind (overflow: it begins with a snapshot)
 STREAM_BEHIND_EVENTS = 10_000

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from flexcore.domain.log import ChangeSet, LogFilter
-from flexcore.engine.port import TailBatch
+from flexcore.engine.port import Known, TailBatch
 from flexcore.engine.pulse import Pulse
 
 
@@ -12,6 +12,8 @@ class Source(Protocol):
     """What a cursor needs of the tail it reads."""
 
     head: int
+    #: what is not after it has to be read from the store
+    floor: int
 
     def read(self, position: int, subject: str) -> tuple[list[ChangeSet], int]:
         """Return the next change sets of a subject, and up to where that is all."""
@@ -44,8 +46,10 @@ class Cursor:
         pulse: Pulse,
         position: int,
         log_filter: LogFilter | None,
+        known: Known | None = None,
     ) -> None:
         self._tail = tail
+        self._known = known
         self._pulse = pulse
         self.position = position
         self._filter = log_filter if log_filter != LogFilter() else None
@@ -71,13 +75,13 @@ class Cursor:
 
     async def next(self) -> TailBatch | None:
         """Return what comes next, or a heartbeat; None once the tail has ended."""
+        if self._skip():
+            return self._batch(())
         beat = False
         while True:
             found = self.read()
             if found or beat:
-                self.beaten()
-                self._tells = False
-                return TailBatch(found, self.position)
+                return self._batch(found)
             if self.behind:
                 # Much of the log is not wanted: others have their turn meanwhile.
                 await asyncio.sleep(0)
@@ -106,6 +110,21 @@ class Cursor:
             position = min(position, until)
         self.position = max(self.position, position)
         return tuple(each for each in found if self._wants(each))
+
+    def _batch(self, found: tuple[ChangeSet, ...]) -> TailBatch:
+        self.beaten()
+        self._tells = False
+        return TailBatch(found, self.position)
+
+    def _skip(self) -> bool:
+        """Move past what is stored and the stream knows; say whether there is any."""
+        if self._known is None or self.position >= self._tail.floor:
+            return False
+        end = self._known(self.position)
+        if end is None:
+            return False
+        self.position = end
+        return True
 
     @property
     def behind(self) -> int:

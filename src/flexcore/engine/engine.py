@@ -35,6 +35,7 @@ from flexcore.engine.port import (
     CarrierAccount,
     DeadLetter,
     Endpoint,
+    Known,
     LogCursor,
     LogEnd,
     LogPage,
@@ -222,10 +223,11 @@ class Engine:
         after: int | None,
         subject: str = "",
         log_filter: LogFilter | None = None,
+        known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after a position, for ever."""
         tail = self._account(principal.account_sid).tail
-        return tail.follow(after, subject, log_filter)
+        return tail.follow(after, subject, log_filter, known)
 
     def cursor(self, principal: c.Principal, after: int | None = None) -> LogCursor:
         """Return a cursor at a sequence, or at the end."""

@@ -6,7 +6,7 @@ to another process without the engine noticing.
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -134,6 +134,10 @@ class TailBatch(msgspec.Struct, frozen=True):
 
     change_sets: tuple[ChangeSet, ...]
     position: int
+
+
+#: up to where a caller knows already what comes after a position; None if it does not
+Known: TypeAlias = Callable[[int], int | None]
 
 
 class LogCursor(Protocol):
@@ -279,12 +283,16 @@ class Port(Protocol):
         after: int | None,
         subject: str = "",
         log_filter: LogFilter | None = None,
+        known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after sequence `after` (None = from now), for ever.
 
         `subject` narrows to one worker or conversation, `log_filter` to change sets with
         an event it shows. A batch without change sets is a heartbeat. OutOfRange when
         `after` lies below the floor or above the head.
+
+        What would have to be read from the store is not if `known` says that the caller
+        has it: the batch is empty then, and ends where `known` said.
         """
         ...
 

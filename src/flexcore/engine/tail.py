@@ -17,7 +17,7 @@ from flexcore.domain.errors import OutOfRange, Reason
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.cursor import Cursor
 from flexcore.engine.pages import Pages
-from flexcore.engine.port import TailBatch
+from flexcore.engine.port import Known, TailBatch
 from flexcore.engine.pulse import Pulse
 from flexcore.store.interface import Reader
 
@@ -87,10 +87,10 @@ class Tail:
     ) -> None:
         self._account_sid = account_sid
         self._store = store
-        self._pages = Pages(account_sid, store)
+        self._pages = Pages(account_sid, store, clock, alarm)
         self._pulse = Pulse(clock, alarm)
         #: everything after this sequence, up to the head, is in memory
-        self._floor = head
+        self.floor = head
         self.head = head
         self._bytes = 0
         self._held: deque[_Held] = deque()
@@ -113,19 +113,23 @@ class Tail:
 
     def find(self, last_sequence: int) -> ChangeSet | None:
         """Return the change set that ends at `last_sequence`, from memory or store."""
-        if last_sequence > self._floor:
+        if last_sequence > self.floor:
             found, _ = self._strands[""].after(last_sequence - 1)
             return found[0] if found else None
         return self._store.change_set(self._account_sid, last_sequence)
 
     async def follow(
-        self, after: int | None, subject: str, log_filter: LogFilter | None = None
+        self,
+        after: int | None,
+        subject: str,
+        log_filter: LogFilter | None = None,
+        known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield what comes after a position; an empty batch is a heartbeat.
 
         Ends only when the tail is closed, after everything up to then was given.
         """
-        cursor = self.open(after, (subject,), log_filter)
+        cursor = self.open(after, (subject,), log_filter, known)
         try:
             while (batch := await cursor.next()) is not None:
                 yield batch
@@ -137,11 +141,12 @@ class Tail:
         after: int | None,
         subjects: Iterable[str] = (),
         log_filter: LogFilter | None = None,
+        known: Known | None = None,
     ) -> Cursor:
         """Return a cursor at a position, which must be closed; OutOfRange."""
         position = self.head if after is None else after
         self.check(position)
-        cursor = Cursor(self, self._pulse, position, log_filter)
+        cursor = Cursor(self, self._pulse, position, log_filter, known)
         for subject in subjects:
             cursor.watch(subject)
         if self._closed:
@@ -165,7 +170,7 @@ class Tail:
 
     def read(self, position: int, subject: str) -> tuple[list[ChangeSet], int]:
         """Return the next change sets of a subject, and up to where that is all."""
-        if position >= self._floor:
+        if position >= self.floor:
             strand = self._strands.get(subject)
             found, whole = strand.after(position) if strand is not None else ([], True)
             if whole:
@@ -173,7 +178,7 @@ class Tail:
         else:
             found = self._stored(position, subject)
             if not found:
-                return [], self._floor
+                return [], self.floor
         return found, found[-1].last_sequence
 
     def attach(self, cursor: Cursor, subject: str) -> None:
@@ -216,7 +221,7 @@ class Tail:
     def _drop_first(self) -> None:
         held = self._held.popleft()
         self._bytes -= held.size
-        self._floor = _end_of(held)
+        self.floor = _end_of(held)
         for subject in ("", *held.change_set.subjects):
             strand = self._strands[subject]
             strand.drop_first()

@@ -29,6 +29,7 @@ from flexcore.services.credit import CreditWindow
 from flexcore.services.resume_tokens import ResumeTokens, SetHash
 from flexcore.services.rules import Rules
 from flexcore.services.session import session
+from flexcore.services.shown import Shown
 from flexcore.services.status import status_to_proto
 from flexcore.services.streams import Writer
 from flexcore.v1 import routing_service_pb2 as pb
@@ -37,10 +38,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class _Told(msgspec.Struct, frozen=True):
-    """An event that is to be written; `end` is its change set's if it is the last of it."""
+    """An event that is to be written, as a field of a response.
 
-    event: pb.ReservationEvent
-    size: int
+    `end` is its change set's if it is the last of it.
+    """
+
+    sequence: int
+    field: bytes
     end: int
 
 
@@ -63,9 +67,10 @@ class AgentSession:
     """One session, from its first message to its end."""
 
     def __init__(
-        self, port: Port, context: Context, calls: Calls, rules: Rules
+        self, port: Port, shown: Shown, context: Context, calls: Calls, rules: Rules
     ) -> None:
         self._port = port
+        self._shown = shown
         self._principal = session().principal
         self._rules = rules
         self._cursor = port.cursor(self._principal)
@@ -200,9 +205,14 @@ class AgentSession:
         await self._send(response, position, complete=not self._torn)
 
     async def _send(
-        self, response: pb.AgentSessionResponse, position: int, *, complete: bool
+        self,
+        response: pb.AgentSessionResponse,
+        position: int,
+        *,
+        complete: bool,
+        fields: bytes = b"",
     ) -> None:
-        await self._writer.write(response, position, complete=complete)
+        await self._writer.write(response, position, complete=complete, fields=fields)
         self._cursor.beaten()
 
     async def _write_next(self) -> bool:
@@ -238,16 +248,17 @@ class AgentSession:
         await self._send(response, at, complete=True)
 
     async def _write_events(self) -> bool:
-        events: list[pb.ReservationEvent] = []
-        size = end = 0
+        events: list[bytes] = []
+        size = sequence = end = 0
         torn = False
         while self._queue and isinstance(told := self._queue[0], _Told):
-            full = size + told.size > limits.STREAM_MESSAGE_BYTES and events
-            if full or not self._window.room(len(events) + 1, size + told.size):
+            more = size + len(told.field)
+            full = more > limits.STREAM_MESSAGE_BYTES and events
+            if full or not self._window.room(len(events) + 1, more):
                 break
             self._queue.popleft()
-            events.append(told.event)
-            size += told.size
+            events.append(told.field)
+            size, sequence = more, told.sequence
             end, torn = told.end or end, not told.end
         if not events:
             return False
@@ -255,18 +266,22 @@ class AgentSession:
         position = end or self._writer.written
         if not self._queue:
             position = max(position, self._cursor.position)
-        self._window.spend(events[-1].sequence, len(events), size)
-        response = pb.AgentSessionResponse(events=events)
-        await self._send(response, position, complete=not self._torn)
+        self._window.spend(sequence, len(events), size)
+        await self._send(
+            pb.AgentSessionResponse(),
+            position,
+            complete=not self._torn,
+            fields=b"".join(events),
+        )
         return True
 
     def _take_up(self, until: int | None) -> None:
         """Read a piece of the log into the queue."""
         for change_set in self._cursor.read(until):
-            events = worker_events(change_set, self._workers)
-            for event in events:
-                end = change_set.last_sequence if event is events[-1] else 0
-                self._queue.append(_Told(event, event.ByteSize(), end))
+            events = worker_events(change_set, self._shown.encode, self._workers)
+            for number, (sequence, field) in enumerate(events, 1):
+                end = change_set.last_sequence if number == len(events) else 0
+                self._queue.append(_Told(sequence, field, end))
             for sid in [s for s in change_set.deleted if s in self._workers]:
                 self._voucher.disconnect((sid,))
                 self._leave((sid,), NotFound("worker", sid))

@@ -18,7 +18,8 @@ from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
 from flexcore.services.paging import list_page
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
-from flexcore.services.streams import Stream, encoded
+from flexcore.services.shown import Shown
+from flexcore.services.streams import Stream
 from flexcore.v1 import conversation_service_pb2 as pb
 from flexcore.v1 import conversation_service_pb2_grpc
 
@@ -28,8 +29,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ConversationService(conversation_service_pb2_grpc.ConversationServiceServicer):
     """Makes commands of calls, and responses of answers."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, shown: Shown) -> None:
         self._port = port
+        self._shown = shown
 
     async def CreateConversation(
         self, request: pb.CreateConversationRequest, context: Context
@@ -155,10 +157,12 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
             start = tokens.read(request.resume_token)
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
-            events = conversation_events(change_set, sid)
-            return encoded(pb.WatchConversationResponse, "events", events)
+            events = conversation_events(change_set, self._shown.encode, sid)
+            return [field for _, field in events]
 
-        stream = Stream(context, tokens, start, show, pb.WatchConversationResponse)
+        account = principal.account_sid
+        telling = self._shown.telling(account, tokens.stream, show)
+        stream = Stream(context, tokens, start, telling, pb.WatchConversationResponse)
         if not request.resume_token:
             first = pb.WatchConversationResponse()
             rows_to_proto(first.snapshot, snapshot.rows)

@@ -2,7 +2,7 @@
 
 from flexcore.engine.port import Explanation, StepExplanation
 from flexcore.services.convert import texts, time_to_proto
-from flexcore.services.convert_routing import place_to_proto, reservation_to_proto
+from flexcore.services.convert_routing import RESERVATION, place_to_proto
 from flexcore.v1 import explanation_pb2
 
 _CONDITIONS = {
@@ -18,7 +18,7 @@ def explanation_to_proto(found: Explanation) -> explanation_pb2.Explanation:
         next_time=time_to_proto(found.next_time),
         next_text=found.next_text,
         steps=map(_step_to_proto, found.steps),
-        reservations=map(reservation_to_proto, found.reservations),
+        reservations=map(RESERVATION.message, found.reservations),
     )
 
 

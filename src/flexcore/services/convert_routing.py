@@ -1,19 +1,15 @@
 """Tasks and reservations as protos."""
 
+import functools
 from collections.abc import Iterable
 from typing import TypedDict
 
-from flexcore.domain.model import Reservation, Task
-from flexcore.domain.parts import (
-    CallbackProblem,
-    CallbackReason,
-    Choice,
-    Refusal,
-    Route,
-)
+from flexcore.domain.model import Task
+from flexcore.domain.parts import CallbackReason, Route
 from flexcore.domain.plans import DEFAULT_FILTER, EXHAUSTION, RESTART, ROUTED
 from flexcore.domain.states import WAITING_TASK, ReservationStatus, TaskStatus
-from flexcore.services.convert import numbers, seconds_to_proto, texts, time_to_proto
+from flexcore.services.convert import numbers, texts
+from flexcore.services.layout import Layout
 from flexcore.v1 import routing_pb2
 
 TASK_STATUS = numbers(routing_pb2.TaskStatus, "TASK_STATUS", TaskStatus)
@@ -40,51 +36,7 @@ class Place(TypedDict):
     target_index: int | None
 
 
-def task_to_proto(row: Task) -> routing_pb2.Task:
-    """Convert a task; only one that is not assigned has a deadline.
-
-    Its age is not the row's; convert_rows adds it.
-    """
-    message = routing_pb2.Task(
-        sid=row.sid,
-        version=row.version,
-        create_time=time_to_proto(row.create_time),
-        update_time=time_to_proto(row.update_time),
-        workspace_sid=row.workspace_sid,
-        workflow_sid=row.workflow_sid,
-        task_queue_sid=row.task_queue_sid,
-        task_channel_sid=row.task_channel_sid,
-        task_channel_unique_name=row.task_channel_unique_name,
-        attributes=row.attributes,
-        priority=row.priority,
-        status=TASK_STATUS[row.status],
-        reason=row.reason,
-        virtual_start_time=time_to_proto(row.virtual_start_time),
-        timeout=seconds_to_proto(row.timeout_seconds),
-        deadline=time_to_proto(row.deadline if row.status in WAITING_TASK else 0),
-        queue_entered_time=time_to_proto(row.queue_entered_time),
-        assignment_count=row.assignment_count,
-        sequence=row.sequence,
-        invite_sid=row.invite_sid,
-        workflow_revision_sid=row.workflow_revision_sid,
-        disposition=row.disposition,
-        routing_targets=map(_route_to_proto, row.routes),
-        refusals=map(_refusal_to_proto, row.refusals),
-        step=routing_pb2.RoutingStep(
-            **place_to_proto(row.step_filter, row.step_target),
-            start_time=time_to_proto(row.step_start),
-            deadline=time_to_proto(row.step_deadline),
-        ),
-        limit_time=time_to_proto(row.limit_time),
-        purge_time=time_to_proto(row.purge_time),
-        callback_failures=row.callback_failures,
-        hold_time=time_to_proto(row.hold_time),
-    )
-    if row.route >= 0:
-        message.routing_target_index = row.route
-    return message
-
-
+@functools.lru_cache(1024)  # a workflow has few
 def place_to_proto(filter_index: int, target_index: int) -> Place:
     """Return where a step is: what leads there, of which filter, which target of it.
 
@@ -102,21 +54,38 @@ def place_to_proto(filter_index: int, target_index: int) -> Place:
     return Place(place=_PLACES[filter_index], filter_index=owner, target_index=None)
 
 
-def _route_to_proto(route: Route) -> routing_pb2.RoutingTarget:
-    return routing_pb2.RoutingTarget(
-        sid=route.sid,
-        wait=seconds_to_proto(route.wait_seconds),
-        ignore_capacity=route.ignore_capacity,
-    )
+def _place(row: Task) -> Place:
+    return place_to_proto(row.step_filter, row.step_target)
 
 
-def _refusal_to_proto(refusal: Refusal) -> routing_pb2.Refusal:
-    return routing_pb2.Refusal(
-        worker_sid=refusal.worker_sid,
-        count=refusal.count,
-        passed_over=refusal.passed_over,
-        until=time_to_proto(refusal.until),
-    )
+_STEP = Layout(
+    routing_pb2.RoutingStep,
+    place=lambda row: _place(row)["place"],
+    filter_index=lambda row: _place(row)["filter_index"],
+    target_index=lambda row: _place(row)["target_index"],
+    start_time="step_start",
+    deadline="step_deadline",
+)
+#: only one that is not assigned has a deadline; its age is told beside it
+TASK = Layout(
+    routing_pb2.Task,
+    beside=("age", "task_queue_friendly_name", "workflow_friendly_name"),
+    status=TASK_STATUS,
+    timeout="timeout_seconds",
+    deadline=lambda row: row.deadline if row.status in WAITING_TASK else 0,
+    routing_targets=("routes", Layout(routing_pb2.RoutingTarget, wait="wait_seconds")),
+    routing_target_index=lambda row: row.route if row.route >= 0 else None,
+    refusals=Layout(routing_pb2.Refusal),
+    step=(lambda row: row, _STEP),
+)
+#: only a pending one has a deadline
+RESERVATION = Layout(
+    routing_pb2.Reservation,
+    status=RESERVATION_STATUS,
+    deadline=lambda row: row.deadline if row.status is ReservationStatus.PENDING else 0,
+    choice=Layout(routing_pb2.Choice),
+    callback_problems=Layout(routing_pb2.CallbackProblem, reason=CALLBACK_REASON),
+)
 
 
 def routes_from_proto(
@@ -130,49 +99,4 @@ def routes_from_proto(
             target.ignore_capacity if target.HasField("ignore_capacity") else None,
         )
         for target in targets
-    )
-
-
-def reservation_to_proto(row: Reservation) -> routing_pb2.Reservation:
-    """Convert a reservation; only a pending one has a deadline."""
-    pending = row.status is ReservationStatus.PENDING
-    return routing_pb2.Reservation(
-        sid=row.sid,
-        version=row.version,
-        create_time=time_to_proto(row.create_time),
-        update_time=time_to_proto(row.update_time),
-        workspace_sid=row.workspace_sid,
-        workflow_sid=row.workflow_sid,
-        task_queue_sid=row.task_queue_sid,
-        task_channel_sid=row.task_channel_sid,
-        task_sid=row.task_sid,
-        worker_sid=row.worker_sid,
-        worker_name=row.worker_name,
-        status=RESERVATION_STATUS[row.status],
-        reason=row.reason,
-        deadline=time_to_proto(row.deadline if pending else 0),
-        candidates=row.candidates,
-        choice=_choice_to_proto(row.choice) if row.choice else None,
-        accept_time=time_to_proto(row.accept_time),
-        wrap_time=time_to_proto(row.wrap_time),
-        callback_problems=map(_problem_to_proto, row.callback_problems),
-    )
-
-
-def _problem_to_proto(problem: CallbackProblem) -> routing_pb2.CallbackProblem:
-    return routing_pb2.CallbackProblem(
-        reason=CALLBACK_REASON[problem.reason],
-        text=problem.text,
-        time=time_to_proto(problem.time),
-        fallback=problem.fallback,
-    )
-
-
-def _choice_to_proto(choice: Choice) -> routing_pb2.Choice:
-    return routing_pb2.Choice(
-        rule=choice.rule,
-        key=choice.key,
-        order_by=choice.order_by,
-        runner_up_sid=choice.runner_up_sid,
-        runner_up_key=choice.runner_up_key,
     )

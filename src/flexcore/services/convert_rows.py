@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message as AnyMessage
 
+from flexcore import _wire
 from flexcore.domain import limits, model
 from flexcore.engine.commands import Answer
 from flexcore.services import (
@@ -21,11 +22,28 @@ from flexcore.services import (
     convert_routing,
     convert_workspace,
 )
+from flexcore.services.layout import Layout
 from flexcore.v1 import routing_pb2
 
 M = TypeVar("M", bound=AnyMessage)
 
-TO_PROTO: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
+#: kinds of which a day makes many
+LAYOUTS: Mapping[type[model.Row], Layout[Any]] = {
+    model.Worker: convert_workspace.WORKER,
+    model.WorkerChannel: convert_workspace.WORKER_CHANNEL,
+    model.Task: convert_routing.TASK,
+    model.Reservation: convert_routing.RESERVATION,
+    model.Conversation: convert_conversation.CONVERSATION,
+    model.Participant: convert_conversation.PARTICIPANT,
+    model.Message: convert_conversation.MESSAGE,
+    model.Receipt: convert_conversation.RECEIPT,
+    model.Interaction: convert_interaction.INTERACTION,
+    model.InteractionChannel: convert_interaction.INTERACTION_CHANNEL,
+    model.InteractionParticipant: convert_interaction.INTERACTION_PARTICIPANT,
+    model.Invite: convert_interaction.INVITE,
+}
+#: and set-up
+_SET_UP: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
     model.Account: convert_admin.account_to_proto,
     model.Key: convert_admin.key_to_proto,
     model.Workspace: convert_workspace.workspace_to_proto,
@@ -34,20 +52,12 @@ TO_PROTO: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
     model.TaskQueue: convert_workspace.task_queue_to_proto,
     model.Workflow: convert_workspace.workflow_to_proto,
     model.WorkflowRevision: convert_workspace.workflow_revision_to_proto,
-    model.Worker: convert_workspace.worker_to_proto,
-    model.WorkerChannel: convert_workspace.worker_channel_to_proto,
-    model.Task: convert_routing.task_to_proto,
-    model.Reservation: convert_routing.reservation_to_proto,
-    model.Conversation: convert_conversation.conversation_to_proto,
-    model.Participant: convert_conversation.participant_to_proto,
-    model.Message: convert_conversation.message_to_proto,
-    model.Receipt: convert_conversation.receipt_to_proto,
-    model.Interaction: convert_interaction.interaction_to_proto,
-    model.InteractionChannel: convert_interaction.interaction_channel_to_proto,
-    model.InteractionParticipant: convert_interaction.interaction_participant_to_proto,
-    model.Invite: convert_interaction.invite_to_proto,
     model.AddressConfiguration: convert_channel.address_configuration_to_proto,
     model.Sender: convert_channel.sender_to_proto,
+}
+TO_PROTO: Mapping[type[model.Row], Callable[[Any], AnyMessage]] = {
+    **_SET_UP,
+    **{kind: layout.message for kind, layout in LAYOUTS.items()},
 }
 
 _NO_NAMES: Mapping[str, str] = {}
@@ -98,6 +108,18 @@ def rows_to_proto(
         else:
             getattr(message, name).MergeFrom(converted)
     return message
+
+
+def encode_row(row: model.Row, time: int) -> bytes:
+    """Return the proto of a row as bytes, as it is told of at a time."""
+    layout = LAYOUTS.get(type(row))
+    if layout is None:
+        return TO_PROTO[type(row)](row).SerializeToString()
+    if not isinstance(row, model.Task):
+        return layout.encode(row)
+    age = (time - row.create_time) // limits.SECOND
+    told = _wire.integer(1, age) if age else b""
+    return layout.encode(row) + _wire.delimited(routing_pb2.Task.AGE_FIELD_NUMBER, told)
 
 
 @functools.cache

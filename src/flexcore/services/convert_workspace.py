@@ -20,8 +20,6 @@ from flexcore.domain.model import (
     Row,
     TaskChannel,
     TaskQueue,
-    Worker,
-    WorkerChannel,
     Workflow,
     WorkflowRevision,
     Workspace,
@@ -38,6 +36,7 @@ from flexcore.domain.states import (
 from flexcore.domain.workflows import saved_plan
 from flexcore.services.convert import numbers, seconds_to_proto, time_to_proto
 from flexcore.services.convert_policy import SEMANTICS, TASK_ORDER, policies_to_proto
+from flexcore.services.layout import Layout
 from flexcore.v1 import workspace_pb2
 
 R = TypeVar("R", bound=Row)
@@ -140,44 +139,18 @@ def workflow_revision_to_proto(row: WorkflowRevision) -> workspace_pb2.WorkflowR
     )
 
 
-def worker_to_proto(row: Worker) -> workspace_pb2.Worker:
-    """Convert a worker."""
-    return workspace_pb2.Worker(
-        sid=row.sid,
-        version=row.version,
-        create_time=time_to_proto(row.create_time),
-        update_time=time_to_proto(row.update_time),
-        workspace_sid=row.workspace_sid,
-        friendly_name=row.friendly_name,
-        attributes=row.attributes,
-        activity_sid=row.activity_sid,
-        activity_time=time_to_proto(row.activity_time),
-        available=row.available,
-        available_time=time_to_proto(row.available_time),
-        missed_offers=row.missed_offers,
-        return_activity_sid=row.return_activity_sid,
-        next_activity_sid=row.next_activity_sid,
-        connectivity=CONNECTIVITY[row.connectivity],
-        grace_time=time_to_proto(row.grace_time),
-    )
-
-
-def worker_channel_to_proto(row: WorkerChannel) -> workspace_pb2.WorkerChannel:
-    """Convert a worker channel; `add_load` says what the worker holds."""
-    return workspace_pb2.WorkerChannel(
-        sid=row.sid,
-        version=row.version,
-        create_time=time_to_proto(row.create_time),
-        update_time=time_to_proto(row.update_time),
-        workspace_sid=row.workspace_sid,
-        worker_sid=row.worker_sid,
-        task_channel_sid=row.task_channel_sid,
-        task_channel_unique_name=row.task_channel_unique_name,
-        configured_capacity=row.configured_capacity,
-        available=row.available,
-        last_offered_time=time_to_proto(row.last_offered),
-        last_released_time=time_to_proto(row.last_released),
-    )
+WORKER = Layout(
+    workspace_pb2.Worker,
+    beside=("activity_name", "work_state"),
+    connectivity=CONNECTIVITY,
+)
+#: `add_load` says what the worker holds
+WORKER_CHANNEL = Layout(
+    workspace_pb2.WorkerChannel,
+    beside=("assigned_tasks", "available_capacity_percentage", "work_state"),
+    last_offered_time="last_offered",
+    last_released_time="last_released",
+)
 
 
 def add_load(

@@ -5,29 +5,32 @@ from typing import Any
 
 import grpc
 
+from flexcore import _wire
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument, OutOfRange, Reason
 from flexcore.domain.log import ChangeSet, LogFilter
-from flexcore.engine.port import Port, TailBatch
+from flexcore.engine.port import Known, Port, TailBatch
 from flexcore.services.convert import time_from_proto
-from flexcore.services.convert_event import change_set_parts, change_set_to_proto
 from flexcore.services.events import filter_of, list_events
+from flexcore.services.excerpt import Excerpt
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
 from flexcore.services.shown import Shown
-from flexcore.services.streams import Stream, close_tail, encoded
+from flexcore.services.streams import Stream, close_tail
 from flexcore.v1 import event_service_pb2 as pb
 from flexcore.v1 import event_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_CHANGE_SETS = pb.WatchEventsResponse.CHANGE_SETS_FIELD_NUMBER
+
 
 class EventService(event_service_pb2_grpc.EventServiceServicer):
     """Makes streams of the log."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, shown: Shown) -> None:
         self._port = port
-        self._shown = Shown()
+        self._shown = shown
 
     async def WatchEvents(  # type: ignore[override]  # it writes itself
         self, request: pb.WatchEventsRequest, context: Context
@@ -38,17 +41,16 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         start = await self._start(request, tokens)
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
-            found = change_set_to_proto(change_set, log_filter)
-            most = limits.STREAM_MESSAGE_BYTES
-            parts = change_set_parts(found, most) if found else ()
-            return encoded(pb.WatchEventsResponse, "change_sets", parts)
+            excerpt = Excerpt(change_set, self._shown.encode(change_set), log_filter)
+            parts = excerpt.parts(limits.STREAM_MESSAGE_BYTES)
+            return [_wire.delimited(_CHANGE_SETS, part) for part in parts]
 
-        shared = self._shown.shared(stream_of, show)
-        stream = Stream(context, tokens, start or 0, shared, pb.WatchEventsResponse)
+        telling = self._shown.telling(principal.account_sid, stream_of, show)
+        stream = Stream(context, tokens, start or 0, telling, pb.WatchEventsResponse)
         if start is None:
-            tail = self._oldest(log_filter)
+            tail = self._oldest(log_filter, stream)
         else:
-            tail = self._tail(start, log_filter)
+            tail = self._tail(start, log_filter, stream.known)
         await stream.follow(self._port, session(), tail)
 
     async def ListEvents(
@@ -75,14 +77,19 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             return await self._port.find_time(principal, time)
         return self._port.log_end(principal).head if request.start_now else None
 
-    def _tail(self, after: int, log_filter: LogFilter) -> AsyncIterator[TailBatch]:
-        return self._port.tail(caller(), after, log_filter.subject, log_filter)
+    def _tail(
+        self, after: int, log_filter: LogFilter, known: Known
+    ) -> AsyncIterator[TailBatch]:
+        subject = log_filter.subject
+        return self._port.tail(caller(), after, subject, log_filter, known)
 
-    async def _oldest(self, log_filter: LogFilter) -> AsyncIterator[TailBatch]:
+    async def _oldest(
+        self, log_filter: LogFilter, stream: Stream
+    ) -> AsyncIterator[TailBatch]:
         """Yield from the oldest change set held; clean-up may move it meanwhile."""
         after, begun = 0, False
         while True:
-            tail = self._tail(after, log_filter)
+            tail = self._tail(after, log_filter, stream.known)
             try:
                 async for batch in tail:
                     begun = True
@@ -92,6 +99,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 if begun or refusal.reason is not Reason.TOKEN_BELOW_FLOOR:
                     raise
                 after = int(refusal.metadata["floor"])
+                stream.begin(after)
             else:
                 return
             finally:

@@ -11,7 +11,7 @@ from flexcore.domain.ids import fingerprint
 from flexcore.domain.log import LogFilter
 from flexcore.engine.port import Port
 from flexcore.services.convert import time_from_proto
-from flexcore.services.convert_event import change_set_to_proto
+from flexcore.services.excerpt import change_set_to_proto
 from flexcore.services.paging import read_token, write_token
 from flexcore.services.session import caller
 from flexcore.v1 import event_service_pb2 as pb

@@ -17,6 +17,7 @@ from flexcore.services.interceptor import Interceptor
 from flexcore.services.policy import policy_of
 from flexcore.services.routing import RoutingService
 from flexcore.services.rules import Rules
+from flexcore.services.shown import Shown
 from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import (
     admin_service_pb2,
@@ -55,14 +56,15 @@ SERVICE_NAMES: Final[tuple[str, ...]] = tuple(each.full_name for each in SERVICE
 
 def add_services(server: grpc.aio.Server, port: Port) -> None:
     """Add every service to `server`."""
+    shown = Shown()
     routing_service_pb2_grpc.add_RoutingServiceServicer_to_server(
-        RoutingService(port), server
+        RoutingService(port, shown), server
     )
     interaction_service_pb2_grpc.add_InteractionServiceServicer_to_server(
         InteractionService(port), server
     )
     conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-        ConversationService(port), server
+        ConversationService(port, shown), server
     )
     workspace_service_pb2_grpc.add_WorkspaceServiceServicer_to_server(
         WorkspaceService(port), server
@@ -71,7 +73,7 @@ def add_services(server: grpc.aio.Server, port: Port) -> None:
         ChannelService(port), server
     )
     event_service_pb2_grpc.add_EventServiceServicer_to_server(
-        EventService(port), server
+        EventService(port, shown), server
     )
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
         AdminService(port), server

@@ -26,8 +26,9 @@ from flexcore.services.paging import list_page
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.rules import Rules
 from flexcore.services.session import caller, session
+from flexcore.services.shown import Shown
 from flexcore.services.statistics_streams import StatisticsStreams
-from flexcore.services.streams import Stream, close_tail, encoded
+from flexcore.services.streams import Stream, close_tail
 from flexcore.services.workspace import WorkspaceService
 from flexcore.v1 import routing_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2_grpc
@@ -38,8 +39,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     """Makes commands of calls, and responses of answers."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, shown: Shown) -> None:
         self._port = port
+        self._shown = shown
         self._statistics = StatisticsStreams(port)
         self._rules = Rules((pb.AgentSessionRequest.DESCRIPTOR,))
         #: what commands of an agent session are calls of
@@ -210,7 +212,9 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     async def AgentSession(  # type: ignore[override]  # it writes itself
         self, requests: AsyncIterator[pb.AgentSessionRequest], context: Context
     ) -> None:
-        served = AgentSession(self._port, context, self._calls, self._rules)
+        served = AgentSession(
+            self._port, self._shown, context, self._calls, self._rules
+        )
         await served.serve(requests)
 
     async def GetWorkspaceStatistics(
@@ -254,10 +258,12 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             start = at if resumes else start
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
-            events = worker_events(change_set, (worker_sid,))
-            return encoded(pb.StreamReservationsResponse, "events", events)
+            events = worker_events(change_set, self._shown.encode, (worker_sid,))
+            return [field for _, field in events]
 
-        stream = Stream(context, tokens, start, show, pb.StreamReservationsResponse)
+        account = principal.account_sid
+        telling = self._shown.telling(account, tokens.stream, show)
+        stream = Stream(context, tokens, start, telling, pb.StreamReservationsResponse)
         if not resumes:
             first = pb.StreamReservationsResponse()
             first.snapshot.MergeFrom(snapshot_to_proto(snapshot))

@@ -6,7 +6,7 @@ that is complete. One that is large is cut into messages; only the last of them 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -14,22 +14,10 @@ from google.protobuf.message import Message
 
 from flexcore.domain import limits
 from flexcore.domain.errors import Reason, ResourceExhausted
-from flexcore.domain.log import ChangeSet
 from flexcore.engine.port import Port, TailBatch
 from flexcore.services.resume_tokens import ResumeTokens
 from flexcore.services.session import Session
-from flexcore.services.shown import Show
-
-
-def encoded(
-    response: type[Message], field: str, items: Iterable[Message]
-) -> list[bytes]:
-    """Return the items of a repeated field, each as it stands in the bytes of a response.
-
-    The bytes of several messages one after the other are those of one with the fields of
-    all: so what many streams show is encoded once.
-    """
-    return [response(**{field: (item,)}).SerializeToString() for item in items]
+from flexcore.services.shown import Telling, Told
 
 
 async def close_tail(tail: AsyncIterator[object]) -> None:
@@ -66,9 +54,13 @@ class Writer:
     ) -> None:
         self._context = context
         self._tokens = tokens
+        self.begin(start)
+
+    def begin(self, start: int) -> None:
+        """Begin after a position."""
         #: up to here everything was written, and the token that says so
         self.written = start
-        self._token = tokens.write(start)
+        self._token = self._tokens.write(start)
 
     async def write(
         self,
@@ -76,22 +68,17 @@ class Writer:
         sequence: int,
         *,
         complete: bool = True,
-        pieces: list[bytes] | None = None,
+        fields: bytes = b"",
     ) -> None:
         """Write a message with its token; ResourceExhausted when nobody reads.
 
-        `pieces` are fields of it that are encoded already; the list is emptied, since a
-        stalled stream is to hold the message alone, not what it was made of.
+        `fields` are those of it that are encoded already.
         """
         token = self._tokens.write(sequence)
         response.resume_token = token  # type: ignore[attr-defined]
         response.complete = complete  # type: ignore[attr-defined]
-        message = response.SerializeToString()
-        if pieces:
-            message = b"".join((*pieces, message))
-            pieces.clear()
         try:
-            await write_in_time(self._context, message)
+            await write_in_time(self._context, fields + response.SerializeToString())
         except ResourceExhausted as error:
             raise self.behind(error.text) from error
         self.written, self._token = sequence, token
@@ -111,8 +98,8 @@ class Writer:
 class Stream(Writer):
     """One open stream, from its position to its end.
 
-    `show` encodes what the caller sees of a change set, in pieces that fit into a message;
-    `response` is the class of the messages, which has a field go_away.
+    `telling` encodes what the caller sees of change sets; `response` is the class of the
+    messages, which has a field go_away.
     """
 
     def __init__(
@@ -120,14 +107,21 @@ class Stream(Writer):
         context: grpc.aio.ServicerContext[Any, Any],
         tokens: ResumeTokens,
         start: int,
-        show: Show,
+        telling: Telling,
         response: type[Message],
     ) -> None:
         super().__init__(context, tokens, start)
-        self._show = show
+        self._telling = telling
         self._response = response
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        #: what is to be written instead of reading the log
+        self._known: Told | None = None
+
+    def known(self, position: int) -> int | None:
+        """Return up to where others told what comes next, if this stream can say it too."""
+        if position != self.written:
+            return None
+        self._known = self._telling.known(position)
+        return None if self._known is None else self._known.end
 
     async def follow(
         self, port: Port, session: Session, tail: AsyncIterator[TailBatch]
@@ -136,46 +130,34 @@ class Stream(Writer):
         try:
             async for batch in tail:
                 session.check(port)
-                for change_set in batch.change_sets:
-                    await self.add(change_set)
-                await self.flush(batch.position)
+                await self._write_batch(batch)
         finally:
             await close_tail(tail)
         await self.go_away()
 
-    async def add(self, change_set: ChangeSet) -> None:
-        """Take a change set; write what does not fit beside it."""
-        pieces = self._show(change_set)
-        size = sum(map(len, pieces))
-        if self._pending and self._full(len(pieces), size):
-            await self.flush(change_set.first_sequence - 1)
-        if not self._full(len(pieces), size):
-            self._pending += pieces
-            self._pending_bytes += size
-            return
-        for piece in pieces:
-            if self._pending and self._full(1, len(piece)):
-                await self._flush(self.written, complete=False)
-            self._pending.append(piece)
-            self._pending_bytes += len(piece)
+    async def _write_batch(self, batch: TailBatch) -> None:
+        known, self._known = self._known, None
+        if known is not None:
+            await self._write_told(known, known.end)
+        elif not batch.change_sets:
+            await self.write(self._response(), batch.position)
+        rest = batch.change_sets
+        while rest:
+            told = self._telling.tell(self.written, rest, batch.position)
+            rest = rest[told.taken :]
+            end = rest[0].first_sequence - 1 if rest else batch.position
+            await self._write_told(told, end)
 
-    async def flush(self, sequence: int) -> None:
-        """Write what was taken, or a heartbeat: everything up to `sequence`."""
-        await self._flush(sequence, complete=True)
+    async def _write_told(self, told: Told, end: int) -> None:
+        """Write messages; only the last one is at the end of a change set."""
+        *before, last = told.messages
+        for fields in before:
+            response, at = self._response(), self.written
+            await self.write(response, at, complete=False, fields=fields)
+        await self.write(self._response(), end, fields=last)
 
     async def go_away(self) -> None:
         """Write the last message: the server stops, the token is good elsewhere."""
         last = self._response()
         last.go_away = True  # type: ignore[attr-defined]
         await self.write(last, self.written)
-
-    def _full(self, count: int, size: int) -> bool:
-        return (
-            len(self._pending) + count > limits.STREAM_MESSAGE_EVENTS
-            or self._pending_bytes + size > limits.STREAM_MESSAGE_BYTES
-        )
-
-    async def _flush(self, sequence: int, *, complete: bool) -> None:
-        self._pending_bytes = 0
-        response, pieces = self._response(), self._pending
-        await self.write(response, sequence, complete=complete, pieces=pieces)
