@@ -251,7 +251,8 @@ class AgentSession:
         self._held.update(dict.fromkeys(mark.joined))
         for sid in mark.left:
             self._held.pop(sid, None)
-        saved = {"token": self.resume_token, "worker_sids": [*self._held]}
+        # At no place yet, it is to be at one of those who are to be subscribed.
+        saved = {"token": token, "worker_sids": [*(self._held or self._wanted)]}
         write_token(self._file, json.dumps(saved))
 
     # the connection
