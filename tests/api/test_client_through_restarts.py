@@ -1,6 +1,7 @@
 """The client's sessions when something is restarted at a bad time."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from flexcore.client import CommandRefused, error_reason, resuming
 from flexcore.client.agent_session import AgentSession, WorkerEvent
 from flexcore.domain import limits
 from tests.api.test_client_sessions import hire, take, until
+from tests.api.test_presence import becomes
 from tests.api.test_stream_contract import clean_up
 from tests.factories import make_sid
 from tests.serving import Serving
@@ -121,6 +123,45 @@ async def test_a_command_given_while_the_server_is_down_is_given_once(
     assert isinstance(refused, CommandRefused)
     assert refused.reason == "VERSION_MISMATCH"
     assert taken.worker.attributes == last.worker.attributes == '{"b":2}'
+
+
+async def test_who_is_untracked_between_two_connections_is_so(
+    serving: Serving,
+) -> None:
+    ann = await hire(serving)
+    async with serving.client.agent_session() as session:
+        await session.connect([ann])
+        await becomes(serving.client, ann, "CONNECTED")
+        port = serving.server.grpc_port
+        await serving.server.stop()
+        async with asyncio.timeout(10):
+            while session._call is not None:  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0)
+        await session.disconnect([ann], untrack=True)
+        await serving.start_in_place(port)
+
+        await becomes(await serving.connect(), ann, "UNTRACKED")
+
+
+async def test_a_session_that_lost_its_place_keeps_its_workers(
+    serving: Serving, tmp_path: Path
+) -> None:
+    file = tmp_path / "session"
+    ann = await hire(serving)
+    async with serving.client.agent_session(file) as session:
+        await session.subscribe([ann])
+        await until(session, "snapshot")
+        reading = asyncio.ensure_future(anext(session))
+        await serving.server.engine.end_streams()
+        async with asyncio.timeout(10):
+            while session.resumed < 2:
+                await serving.client.admin.GetServerInfo()
+            session._lose()  # as when its token is too old, from a server that drains
+            while json.loads(file.read_text())["token"]:
+                await serving.client.admin.GetServerInfo()
+        reading.cancel()
+    async with serving.client.agent_session(file) as again:
+        assert again.worker_sids == (ann,)
 
 
 async def test_what_a_session_was_refused_is_told_though_it_was_cut_before(

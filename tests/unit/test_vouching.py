@@ -13,6 +13,7 @@ from flexcore.engine import commands as c
 from flexcore.engine.routing.presence import batches
 from flexcore.engine.state import State
 from flexcore.store.sqlite import SqliteStore
+from tests.effort import effort
 from tests.engines import Running
 from tests.factories import ACCOUNT, make_worker
 from tests.faulty import Fault, FaultyStore
@@ -133,3 +134,19 @@ def test_workers_with_large_attributes_are_fewer_to_a_decision() -> None:
 
     assert [sid for few in found for sid in few] == [row.sid for row in rows]
     assert [len(few) for few in found] == [8, 8, 4]
+
+
+async def test_heartbeats_one_after_the_other_look_at_nobody_again(
+    running: Running,
+) -> None:
+    """A backend may send one for each of its thousand workers."""
+    sids = await sids_of(running, *"abcdefgh")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: connectivities(running) == {"connected"})
+    running.clock.advance(limits.PRESENCE_SETTLED)
+    first, again = effort(voucher.beat), effort(voucher.beat)
+    running.clock.advance(limits.PRESENCE_SETTLED)
+
+    assert again < len(sids) < first
+    assert effort(voucher.beat) == first

@@ -104,6 +104,8 @@ class AgentSession:
         self._told: dict[str, None] = {}
         self._wanted = dict(self._held)
         self._connected: dict[str, None] = {}
+        #: said to be untracked, perhaps to nobody: it is said once more with a new session
+        self._untracked: set[str] = set()
         #: how often the session was opened again, and how often its place was lost
         self.resumed = 0
         self.missed = 0
@@ -163,6 +165,7 @@ class AgentSession:
         """Vouch for workers whose desks are there; they need not be subscribed."""
         fresh = [sid for sid in worker_sids if sid not in self._connected]
         self._connected.update(dict.fromkeys(fresh))
+        self._untracked.difference_update(fresh)
         await self._say(declare=pb.Declare(connected_worker_sids=fresh))
 
     async def disconnect(
@@ -176,6 +179,7 @@ class AgentSession:
         for sid in gone:
             self._connected.pop(sid, None)
         if untrack:
+            self._untracked.update(gone)
             await self._say(declare=pb.Declare(untracked_worker_sids=gone))
         else:
             await self._say(declare=pb.Declare(disconnected_worker_sids=gone))
@@ -247,7 +251,8 @@ class AgentSession:
         self._held.update(dict.fromkeys(mark.joined))
         for sid in mark.left:
             self._held.pop(sid, None)
-        saved = {"token": self.resume_token, "worker_sids": [*self._held]}
+        # At no place yet, it is to be at one of those who are to be subscribed.
+        saved = {"token": token, "worker_sids": [*(self._held or self._wanted)]}
         write_token(self._file, json.dumps(saved))
 
     # the connection
@@ -311,9 +316,13 @@ class AgentSession:
                 await _write(call, subscribe=pb.Subscribe(worker_sids=fresh))
             if gone:
                 await _write(call, unsubscribe=pb.Unsubscribe(worker_sids=gone))
-            if self._connected:
-                declare = pb.Declare(connected_worker_sids=self._connected)
+            if self._connected or self._untracked:
+                declare = pb.Declare(
+                    connected_worker_sids=self._connected,
+                    untracked_worker_sids=sorted(self._untracked),
+                )
                 await _write(call, declare=declare)
+                self._untracked.clear()
             for command, _ in list(self._commands.values()):
                 self._given.add(command.command_id)
                 await _write(call, command=command)

@@ -263,6 +263,8 @@ SESSION_WORKER_COMMANDS = 64
 SESSION_COMMANDS = 256
 #: without a heartbeat a session vouches for nobody any more
 PRESENCE_SILENCE = 45 * SECOND
+#: a session's workers are looked at with a heartbeat, but not again within this time
+PRESENCE_SETTLED = SECOND
 #: workers to subscribe, to unsubscribe, or refused, of whom it was not told yet (overflow:
 #: the session ends with its token, RESOURCE_EXHAUSTED)
 SESSION_UNTOLD = 4_000

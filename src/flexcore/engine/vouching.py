@@ -145,12 +145,15 @@ class Voucher:
         self._workers: dict[str, None] = {}
         self._lost: list[tuple[str, FlexcoreError]] = []
         self._beaten = 0
+        #: when all of them were last looked at
+        self._settled = 0
         self._waking: Handle | None = None
         #: whether nothing was heard for so long that it vouches for nobody
         self.silent = False
 
     def connect(self, worker_sids: Iterable[str]) -> None:
         """Vouch for workers from now on; those it cannot vouch for are lost at once."""
+        fresh = []
         for sid in worker_sids:
             refusal = self._refusal(sid)
             if refusal is not None:
@@ -159,7 +162,9 @@ class Voucher:
                 continue
             self._workers[sid] = None
             self._vouching.add(self, sid)
+            fresh.append(sid)
         self.beat()
+        self._vouching.settle(fresh)
 
     def _refusal(self, worker_sid: str) -> FlexcoreError | None:
         most = limits.SESSION_WORKERS
@@ -179,8 +184,10 @@ class Voucher:
     def beat(self) -> None:
         """Vouch for all of them again."""
         self._beaten = self._clock.now()
-        self.silent = False
-        self._vouching.settle(self._workers)
+        if self.silent or self._beaten >= self._settled + limits.PRESENCE_SETTLED:
+            self.silent = False
+            self._settled = self._beaten
+            self._vouching.settle(self._workers)
         if self._workers and self._waking is None:
             self._wake()
 
