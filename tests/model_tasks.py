@@ -187,6 +187,8 @@ class Tasks(Setup):
         if start is not None:
             row.start = start or row.created
         self.emit("task.updated", task)
+        for number in self.held(task, *HELD):
+            self.emit("reservation.task-updated", number)
         if anew and row.status == "pending":
             self.decided["branch", "entered anew"] += 1
             self.begin(task)

@@ -148,6 +148,33 @@ async def test_each_worker_comes_as_a_snapshot_and_then_as_changes(
     assert sequences == sorted(sequences)
 
 
+async def test_a_changed_task_is_told_of_to_whoever_has_it(serving: Serving) -> None:
+    ann, bob = await hire(serving, "ann", "bob")
+    routing = serving.client.routing
+    task = (await routing.CreateTask()).task
+    async with desk(serving.client) as session:
+        await session.subscribe(ann, bob)
+        stood = await session.snapshots(2)
+        (holder,) = [sid for sid in stood if stood[sid].tasks]
+        (offer,) = stood[holder].reservations
+        await routing.UpdateTask(sid=task.sid, attributes='{"vip":true}')
+        await routing.AcceptReservation(sid=offer.sid)
+        await routing.UpdateTask(sid=task.sid, attributes_patch='{"paid":1}')
+        events = await session.events(3)
+
+    assert [worker_of(event) for event in events] == [holder] * 3
+    assert [event.type for event in events] == [
+        "reservation.task-updated",
+        "reservation.accepted",
+        "reservation.task-updated",
+    ]
+    assert [event.task.attributes for event in events[::2]] == [
+        '{"vip":true}',
+        '{"paid":1,"vip":true}',
+    ]
+    assert events[0].reservation == offer
+
+
 async def test_a_worker_who_joins_later_misses_nothing_and_nobody_else_does(
     serving: Serving,
 ) -> None:

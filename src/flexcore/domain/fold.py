@@ -51,7 +51,9 @@ IGNORED: Mapping[str, str] = {
         updated routed wrapup wrapup-overdue refusal-expired hold-expired purging purged
         requeued
     """,
-    "reservation": "extended wrapup failed callback-failed callback-undecided",
+    "reservation": (
+        "extended task-updated wrapup failed callback-failed callback-undecided"
+    ),
     "conversation": "created closed",
     "participant": "added removed",
     "message": "added",

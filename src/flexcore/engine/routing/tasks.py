@@ -176,6 +176,9 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
     if rerouted and task.status == TaskStatus.RESERVED:
         after = after.evolve(step_filter=RESTART)
     task = decision.replace(task, after, "task.updated")
+    for reservation in endings.open_reservations(decision.state, task.sid):
+        # Its version stays; it is told of so that the worker's desk shows the task as it is.
+        decision.emit("reservation.task-updated", decision.keep(reservation))
     if rerouted and task.status == TaskStatus.PENDING:
         task = steps.reenter(decision, task)
     return (task,)
