@@ -169,6 +169,9 @@ class Offers(Steps):
         """Let a reserved task wait again, where it was unless its time there is over."""
         self.turn("task", task, "unoffered", "pending")
         self.forget_refusals(task)
+        row = self.tasks[task]
+        row.skip_pending = bool(self.target(row).get("skip_if"))
+        self.decided["branch", "skipping asked anew"] += row.skip_pending
         self.wait_or_go_on(task)
 
     def wait_or_go_on(self, task: int) -> None:

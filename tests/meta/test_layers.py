@@ -79,7 +79,8 @@ def test_presets_are_named_in_one_file() -> None:
 
     naming = {
         path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
+        for path in PACKAGE.rglob("*.p[yx]*")
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi")
         if "_pb2" not in path.name and preset.search(path.read_text())
     }
 

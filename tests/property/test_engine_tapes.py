@@ -38,6 +38,7 @@ BRANCHES = (
     "skipped",
     "skipped out of its filter",
     "not skipped",
+    "skipping asked anew",
     "exhausted into a queue",
     "exhausted, cancel",
     "exhausted, default",
@@ -404,7 +405,7 @@ def test_older_of_two_tasks_of_equal_rank_goes_first() -> None:
     assert pair.model.reservations[0].task == 1
 
 
-def test_step_is_not_skipped_by_who_was_offered_on_entering_it() -> None:
+def test_step_is_skipped_by_who_comes_back_to_it_and_finds_nobody() -> None:
     pair = replay(
         Tape(
             1,
@@ -417,7 +418,7 @@ def test_step_is_not_skipped_by_who_was_offered_on_entering_it() -> None:
         )
     )
 
-    assert pair.model.tasks[0].step == (0, 0)
+    assert pair.model.tasks[0].step == (0, 1)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -36,6 +36,29 @@ def test_a_skipped_target_takes_its_time_from_those_behind_it(floor: Floor) -> N
     assert (floor.queue(), floor.step(), floor.left()) == ("Q2", 2, 630)
 
 
+@pytest.mark.parametrize("semantics", ["compat", "strict"])
+def test_a_known_worker_who_rejects_leaves_the_task_to_the_next_step(
+    semantics: str,
+) -> None:
+    floor = Floor(semantics)
+    floor.staff("A", "B")
+    floor.lead(step("Q", known_worker_sid="task.agent", skip_if=NOBODY), step())
+    floor.add_task(attributes={"agent": floor.sid("A")})
+    floor.reject("A", activity="Unavailable")
+
+    assert floor.step() == 2
+    assert floor.offers() == ["A rejected", "B pending"]
+
+
+def test_a_step_is_not_left_by_who_comes_back_and_finds_somebody(floor: Floor) -> None:
+    floor.staff("A", "B")
+    floor.lead(step("Q", skip_if=NOBODY), step("Q2"))
+    floor.add_task()
+    floor.reject("A", activity="Unavailable")
+
+    assert (floor.step(), floor.offers()) == (1, ["A rejected", "B pending"])
+
+
 def test_the_next_filter_begins_when_the_last_target_was_over(floor: Floor) -> None:
     away = step("Q", timeout=10, skip_if=NOBODY)
     floor.lead_by(

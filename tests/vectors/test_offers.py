@@ -68,8 +68,11 @@ def test_vector_03_the_only_worker_is_offered_again_what_they_rejected() -> None
 def nobody_answers(floor: Floor) -> Seen:
     floor.staff("A", "B")
     floor.add_task()
-    floor.wait(120)
+    floor.wait(119)
+    at_119 = floor.offers()
+    floor.wait(1)
     return {
+        "at 119": at_119,
         "offers": floor.offers(),
         "A": floor.activity("A"),
         "count": floor.task().assignment_count,
@@ -78,6 +81,7 @@ def nobody_answers(floor: Floor) -> Seen:
 
 def test_vector_04_a_worker_who_lets_an_offer_run_out_is_sent_offline() -> None:
     assert compat(nobody_answers) == {
+        "at 119": ["A pending"],
         "offers": ["A timeout", "B pending"],
         "A": "Offline",
         "count": 2,

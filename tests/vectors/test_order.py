@@ -85,6 +85,7 @@ def test_vector_12_priority_counts_across_the_queues_of_a_worker() -> None:
 
 @vector(13)
 def worker_serves_queues_of_both_orders(floor: Floor) -> Seen:
+    floor.update_workspace(prioritize_queue_order="FIFO")
     keep_busy(floor)
     floor.add_queue("last first", task_order="LIFO")
     to_lifo = floor.lead(step("last first"))

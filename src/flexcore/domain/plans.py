@@ -56,7 +56,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     #: which members of the queue; None for all
     expression: Expression | None = None
     order_by: tuple[OrderClause, ...] = ()
-    #: asked when the task enters and nobody can be offered it; true goes on
+    #: asked when the task enters, or comes back from an offer, and nobody can be offered it;
+    #: true goes on
     skip_if: Expression | None = None
     known: Known | None = None
 

@@ -49,7 +49,9 @@ def return_task(decision: Decision, task: Task) -> Task:
         return task
     status = next_state("task", task.sid, task.status, "unoffered")
     counting = refusals.still_counting(task, decision.now)
-    task = decision.change(task, status=status, refusals=counting)
+    # Whoever comes back is looked at anew: if nobody else can take it, skip_if is asked.
+    asks = steps.may_be_skipped(decision.state, task)
+    task = decision.change(task, status=status, refusals=counting, skip_pending=asks)
     invites.follow(decision, task, "unoffered")
     return _wait_or_go_on(decision, task)
 

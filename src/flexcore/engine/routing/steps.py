@@ -59,6 +59,12 @@ def step_of(state: State, task: Task) -> Step | None:
     return step_at(plan_of(state, task), task.step_filter, task.step_target)
 
 
+def may_be_skipped(state: State, task: Task) -> bool:
+    """Say whether a task goes on when nobody can take it where it is and skip_if is true."""
+    step = step_of(state, task)
+    return step is not None and step.target.skip_if is not None
+
+
 def known_worker(state: State, task: Task) -> str | None:
     """Return the sid of the one worker a step asks for; "" if there is none like that.
 
@@ -147,7 +153,7 @@ def begun_anew(state: State, task: Task, now: int) -> Task:
     return task.evolve(
         step_start=begin,
         step_deadline=begin + seconds * limits.SECOND if seconds else 0,
-        skip_pending=step is not None and step.target.skip_if is not None,
+        skip_pending=may_be_skipped(state, task),
     )
 
 
