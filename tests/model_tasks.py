@@ -42,13 +42,13 @@ class Tasks(Setup):
         attributes: str,
         priority: int,
         timeout: int,
-        start: int = 0,
+        start: int | None = None,
         routes: tuple[dict[str, Any], ...] = (),
     ) -> None:
         self._check_routes(routes)
         workflow = self._workflow(workflow, routed=bool(routes))
         self.need("channel", channel in self.channels)
-        self.need("start", start <= self.now)
+        self.need("start", start is None or start <= self.now)
         self.need("priority", 0 <= priority < 2**31)
         self.need("timeout", 0 <= timeout <= 14 * 86_400)
         if routes and routes[0]["kind"] == "workflow":
@@ -101,7 +101,7 @@ class Tasks(Setup):
         attributes: str,
         priority: int = 0,
         timeout: int = 0,
-        start: int = 0,
+        start: int | None = None,
         sequence: int = 0,
     ) -> ModelTask:
         return ModelTask(
@@ -110,7 +110,7 @@ class Tasks(Setup):
             channel=channel,
             attributes=attributes,
             priority=priority,
-            start=start or self.now,
+            start=self.now if start is None else start,
             created=self.now,
             queue_entered=self.now,
             timeout=timeout or 86_400,
@@ -126,7 +126,7 @@ class Tasks(Setup):
         attributes: str,
         priority: int,
         timeout: int,
-        start: int = 0,
+        start: int | None = None,
         routes: tuple[dict[str, Any], ...] = (),
     ) -> None:
         number = len(self.tasks)
@@ -184,7 +184,7 @@ class Tasks(Setup):
             row.priority = priority
         self.decided["branch", "ranked by its step"] += priority is not None and ranked
         if start is not None:
-            row.start = start or row.created
+            row.start = start
         self.emit("task.updated", task)
         if anew and row.status == "pending":
             self.decided["branch", "entered anew"] += 1

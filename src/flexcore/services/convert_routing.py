@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TypedDict
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from flexcore.domain.model import Reservation, Task
 from flexcore.domain.parts import (
     CallbackProblem,
@@ -59,7 +61,8 @@ def task_to_proto(row: Task) -> routing_pb2.Task:
         priority=row.priority,
         status=TASK_STATUS[row.status],
         reason=row.reason,
-        virtual_start_time=time_to_proto(row.virtual_start_time),
+        # Every task has one, and 1970 is not unset.
+        virtual_start_time=time_to_proto(row.virtual_start_time) or Timestamp(),
         timeout=seconds_to_proto(row.timeout_seconds),
         deadline=time_to_proto(row.deadline if row.status in WAITING_TASK else 0),
         queue_entered_time=time_to_proto(row.queue_entered_time),
