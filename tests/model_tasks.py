@@ -178,6 +178,7 @@ class Tasks(Setup):
         if anew:
             fits = self.top(replace(row, attributes=after)) is not None
             self.need("attributes", fits)
+        was = replace(row, attributes=json.loads(row.attributes))
         row.attributes, row.channel = after, channel or row.channel
         ranked = waits and self.target(row).get("priority") is not None
         if priority is not None and (anew or not ranked):
@@ -185,7 +186,8 @@ class Tasks(Setup):
         self.decided["branch", "ranked by its step"] += priority is not None and ranked
         if start is not None:
             row.start = start
-        self.emit("task.updated", task)
+        if was != replace(row, attributes=json.loads(after)):
+            self.emit("task.updated", task)
         if anew and row.status == "pending":
             self.decided["branch", "entered anew"] += 1
             self.begin(task)

@@ -176,7 +176,7 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
         steps.required_step(decision.state, after)
     if rerouted and task.status == TaskStatus.RESERVED:
         after = after.evolve(step_filter=RESTART)
-    task = decision.replace(task, after, "task.updated")
+    task = decision.update(task, after, "task.updated")
     if rerouted and task.status == TaskStatus.PENDING:
         task = steps.reenter(decision, task)
     return (task,)
