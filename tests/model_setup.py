@@ -235,7 +235,7 @@ class Setup(Places):
         leaves = activity is not None and not self.activities[activity]
         self.need("reject", leaves or not reject)
         self.need("after work", activity is not None or not after_work)
-        if name is not None:
+        if name not in (None, row.name):
             row.name = name
             self.emit("worker.updated", worker)
         if attributes is not None and json.loads(attributes) != json.loads(

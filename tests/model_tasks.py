@@ -43,13 +43,13 @@ class Tasks(Setup):
         attributes: str,
         priority: int,
         timeout: int,
-        start: int = 0,
+        start: int | None = None,
         routes: tuple[dict[str, Any], ...] = (),
     ) -> None:
         self._check_routes(routes)
         workflow = self._workflow(workflow, routed=bool(routes))
         self.need("channel", channel in self.channels)
-        self.need("start", start <= self.now)
+        self.need("start", start is None or start <= self.now)
         self.need("priority", 0 <= priority < 2**31)
         self.need("timeout", 0 <= timeout <= 14 * 86_400)
         if routes and routes[0]["kind"] == "workflow":
@@ -102,7 +102,7 @@ class Tasks(Setup):
         attributes: str,
         priority: int = 0,
         timeout: int = 0,
-        start: int = 0,
+        start: int | None = None,
         sequence: int = 0,
     ) -> ModelTask:
         return ModelTask(
@@ -111,7 +111,7 @@ class Tasks(Setup):
             channel=channel,
             attributes=attributes,
             priority=priority,
-            start=start or self.now,
+            start=self.now if start is None else start,
             created=self.now,
             queue_entered=self.now,
             timeout=timeout or 86_400,
@@ -127,7 +127,7 @@ class Tasks(Setup):
         attributes: str,
         priority: int,
         timeout: int,
-        start: int = 0,
+        start: int | None = None,
         routes: tuple[dict[str, Any], ...] = (),
     ) -> None:
         number = len(self.tasks)
@@ -179,16 +179,18 @@ class Tasks(Setup):
         if anew:
             fits = self.top(replace(row, attributes=after)) is not None
             self.need("attributes", fits)
+        was = replace(row, attributes=json.loads(row.attributes))
         row.attributes, row.channel = after, channel or row.channel
         ranked = waits and self.target(row).get("priority") is not None
         if priority is not None and (anew or not ranked):
             row.priority = priority
         self.decided["branch", "ranked by its step"] += priority is not None and ranked
         if start is not None:
-            row.start = start or row.created
-        self.emit("task.updated", task)
-        for number in self.held(task, *HELD):
-            self.emit("reservation.task-updated", number)
+            row.start = start
+        if was != replace(row, attributes=json.loads(after)):
+            self.emit("task.updated", task)
+            for number in self.held(task, *HELD):
+                self.emit("reservation.task-updated", number)
         if anew and row.status == "pending":
             self.decided["branch", "entered anew"] += 1
             self.begin(task)

@@ -705,3 +705,29 @@ async def test_the_event_of_a_capacity_says_what_it_was(serving: Serving) -> Non
     # Zero is a capacity, not the absence of one.
     assert all(event.HasField("previous_capacity") for event in told)
     assert sorted(event.previous_capacity for event in told) == [0, 1]
+
+
+async def test_an_update_that_changes_nothing_is_no_event(serving: Serving) -> None:
+    setup, routing = serving.client.workspace, serving.client.routing
+    worker = (await setup.CreateWorker(friendly_name="ann")).worker
+    task = (await routing.CreateTask(attributes='{"a":1}', priority=2)).task
+    (place,) = (await setup.ListWorkspaces()).workspaces
+    activity = (await setup.ListActivities()).activities[0]
+    channel = (await setup.ListTaskChannels()).task_channels[0]
+    (queue,) = (await setup.ListTaskQueues()).task_queues
+    (workflow,) = (await setup.ListWorkflows()).workflows
+    before = (await serving.client.admin.GetServerInfo()).server_info.head_sequence
+
+    for update, row, *fields in (
+        (setup.UpdateWorkspace, place, "friendly_name", "policies", "semantics"),
+        (setup.UpdateActivity, activity, "friendly_name"),
+        (setup.UpdateTaskChannel, channel, "channel_optimized_routing"),
+        (setup.UpdateTaskQueue, queue, "target_workers", "max_reserved_workers"),
+        (setup.UpdateWorkflow, workflow, "configuration"),
+        (setup.UpdateWorker, worker, "friendly_name", "attributes"),
+        (routing.UpdateTask, task, "attributes", "priority", "virtual_start_time"),
+    ):
+        same = {field: getattr(row, field) for field in fields}
+        for given in ({}, same):
+            answer = await update(sid=row.sid, version=row.version, **given)
+            assert answer.sequence == before, row.sid

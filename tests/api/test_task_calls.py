@@ -420,3 +420,19 @@ def place_of(task: pb.Task) -> tuple[str, int | None, int | None]:
         step.filter_index if step.HasField("filter_index") else None,
         step.target_index if step.HasField("target_index") else None,
     )
+
+
+async def test_a_task_may_have_begun_at_the_epoch(serving: Serving) -> None:
+    """Times of 0 stand for unset inside; this one was given."""
+    routing, epoch = serving.client.routing, Timestamp()
+    created = (await routing.CreateTask(virtual_start_time=epoch)).task
+    (batched,) = (
+        await routing.BatchCreateTasks(tasks=[{"virtual_start_time": epoch}])
+    ).tasks
+    later = (await routing.CreateTask()).task
+    updated = (await routing.UpdateTask(sid=later.sid, virtual_start_time=epoch)).task
+
+    for task in (created, batched, updated):
+        assert task.HasField("virtual_start_time")
+        assert task.virtual_start_time == epoch
+    assert later.virtual_start_time == later.create_time

@@ -418,7 +418,7 @@ class Subject:
         channel: str,
         attributes: str,
         timeout: int,
-        start: int = 0,
+        start: int | None = None,
         routes: tuple[dict[str, Any], ...] = (),
         **fields: Any,
     ) -> c.CreateTask:

@@ -186,7 +186,7 @@ class Customer:
         """Ask for somebody."""
         company, rng = self.crowd.company, self.crowd.rng
         attributes = self._attributes()
-        start = 0
+        start = None
         if rng.random() < 0.05:  # waited elsewhere before
             start = company.site.time.now() - rng.randrange(300 * SECOND)
         command = c.CreateTask(

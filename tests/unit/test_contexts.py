@@ -224,7 +224,7 @@ def test_operands_of_an_order_leave_out_channels_without_a_number() -> None:
     ("text", "expected"),
     [
         ("", "name expected at character 1"),
-        ("level DESC", "task. or worker. expected before level at character 1"),
+        ("level DESC", "worker. expected before level at character 1"),
         ("worker.a, task.b", "worker. expected at character 11"),
         ("worker.a DOWN", "ASC, DESC or ',' expected at character 10"),
         ("worker.a DESC worker.b", "ASC, DESC or ',' expected at character 15"),
@@ -259,7 +259,7 @@ def test_reference_is_the_path_of_a_task_attribute() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("agent", "task. or worker. expected before agent at character 1"),
+        ("agent", "task. expected before agent at character 1"),
         ("worker.sid", "task. expected at character 1"),
         ("task.a == 1", "unexpected == at character 8"),
         ("'WK1'", "name expected at character 1"),

@@ -283,7 +283,7 @@ def test_null_counts_as_a_key_left_out(key: str) -> None:
         ("order_by", ["worker.level"], "a string is required"),
         ("skip_if", "task.a == 1", "workers.available, workers.unavailable or workers.WA... expected"),
         ("skip_if", True, "a string is required"),
-        ("known_worker_sid", "WK1", "task. or worker. expected before WK1 at character 1"),
+        ("known_worker_sid", "WK1", "task. expected before WK1 at character 1"),
         ("known_worker_friendly_name", "worker.name", "task. expected at character 1"),
     ],
 )  # fmt: skip

@@ -97,6 +97,9 @@ class Parser:
 
     def _side(self, root: str) -> Path:
         token = self._next
+        # Of both roots _path would say that either will do.
+        if token.meaning == "name" and token.text not in ("task", "worker"):
+            raise Refused(f"{root}. expected before {token.text}", token.position)
         path = self._path()
         if path.root != root:
             raise Refused(f"{root}. expected", token.position)

@@ -183,7 +183,7 @@ class CreateTask(Mutation, frozen=True, kw_only=True):
     attributes: str = "{}"
     priority: int = 0
     timeout_seconds: int = 0
-    virtual_start_time: int = 0
+    virtual_start_time: int | None = None
     routes: tuple[Route, ...] = ()
 
 

@@ -145,6 +145,10 @@ class Decision:
         after = row.evolve(**changes, version=row.version + 1, update_time=self.now)
         return self._replaced(after, event)
 
+    def update(self, row: R, after: R, event: str) -> R:
+        """Put `after` in place of `row`; what changes nothing is no event."""
+        return row if after == row else self.replace(row, after, event)
+
     def replace(self, row: R, after: R, event: str | None = None) -> R:
         """Put a changed row in place of `row`; its version grows by one."""
         after = after.evolve(version=row.version + 1, update_time=self.now)

@@ -39,6 +39,12 @@ def time_from_proto(time: Timestamp) -> int:
     return time.seconds * limits.SECOND + time.nanos // 1_000
 
 
+def given_time(request: Any, field: str) -> int | None:
+    """Return the time a field holds, or None when it was not given."""
+    found = given(request, field)
+    return None if found is None else time_from_proto(found)
+
+
 def seconds_to_proto(seconds: int) -> Duration | None:
     """Return a duration, or None for 0."""
     return Duration(seconds=seconds) if seconds else None

@@ -70,6 +70,8 @@ _STEP = Layout(
 TASK = Layout(
     routing_pb2.Task,
     beside=("age", "task_queue_friendly_name", "workflow_friendly_name"),
+    # Every task has one, and 1970 is not unset.
+    always=("virtual_start_time",),
     status=TASK_STATUS,
     timeout="timeout_seconds",
     deadline=lambda row: row.deadline if row.status in WAITING_TASK else 0,

@@ -5,7 +5,7 @@ fields of a message object one by one costs ten times as much. Whoever needs the
 has it read from the bytes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -44,11 +44,16 @@ class Layout(Generic[M]):
 
     Every field of the proto comes from the row's field of that name, unless `sources` say
     otherwise or it is told `beside`, by who knows it. Fields that are 0, empty or false
-    are left out; those with presence (`optional`) when they are None.
+    are left out, unless it is `always` written; those with presence (`optional`) when they
+    are None.
     """
 
     def __init__(
-        self, proto: type[M], beside: Iterable[str] = (), **sources: Source
+        self,
+        proto: type[M],
+        beside: Iterable[str] = (),
+        always: Collection[str] = (),
+        **sources: Source,
     ) -> None:
         self._proto = proto
         fields = {
@@ -59,7 +64,8 @@ class Layout(Generic[M]):
         unknown = sources.keys() - fields.keys()
         assert not unknown, f"{proto.DESCRIPTOR.name} has no {', '.join(unknown)}"
         made = (
-            _field(field, sources.get(name, name)) for name, field in fields.items()
+            _field(field, sources.get(name, name), always=name in always)
+            for name, field in fields.items()
         )
         # By number, as protobuf writes them.
         self._encoder = _wire.Encoder(sorted(made, key=itemgetter(0)))
@@ -76,7 +82,7 @@ class Layout(Generic[M]):
         return self._encoder
 
 
-def _field(field: Any, source: Source) -> "_wire.Field":
+def _field(field: Any, source: Source, *, always: bool) -> "_wire.Field":
     of: Of
     how: Numbers | Layout[Any] | None
     if isinstance(source, tuple):
@@ -85,7 +91,7 @@ def _field(field: Any, source: Source) -> "_wire.Field":
         of, how = field.name, source
     else:
         of, how = source, None
-    optional = field.has_presence and field.message_type is None
+    optional = always or (field.has_presence and field.message_type is None)
     written = how.encoder if isinstance(how, Layout) else how
     return field.number, _kind(field, how), of, written, optional, field.is_repeated
 

@@ -1,7 +1,7 @@
 """Requests of RoutingService as commands, side by side."""
 
 from flexcore.engine import commands
-from flexcore.services.convert import given, time_from_proto
+from flexcore.services.convert import given, given_time
 from flexcore.services.convert_routing import routes_from_proto
 from flexcore.v1 import routing_service_pb2 as pb
 
@@ -16,7 +16,7 @@ def create_task(request: pb.CreateTaskRequest) -> commands.CreateTask:
         attributes=request.attributes,
         priority=request.priority,
         timeout_seconds=request.timeout.seconds,
-        virtual_start_time=time_from_proto(request.virtual_start_time),
+        virtual_start_time=given_time(request, "virtual_start_time"),
         routes=routes_from_proto(request.routing_targets),
     )
 
@@ -31,7 +31,7 @@ def create_tasks(request: pb.BatchCreateTasksRequest) -> commands.BatchCreateTas
             attributes=task.attributes,
             priority=task.priority,
             timeout_seconds=task.timeout.seconds,
-            virtual_start_time=time_from_proto(task.virtual_start_time),
+            virtual_start_time=given_time(task, "virtual_start_time"),
             routes=routes_from_proto(task.routing_targets),
         )
         for task in request.tasks
@@ -41,7 +41,6 @@ def create_tasks(request: pb.BatchCreateTasksRequest) -> commands.BatchCreateTas
 
 def update_task(request: pb.UpdateTaskRequest) -> commands.UpdateTask:
     """Return the command of an UpdateTask request."""
-    start = given(request, "virtual_start_time")
     return commands.UpdateTask(
         request_id=request.request_id,
         sid=request.sid,
@@ -49,7 +48,7 @@ def update_task(request: pb.UpdateTaskRequest) -> commands.UpdateTask:
         attributes_patch=given(request, "attributes_patch"),
         priority=given(request, "priority"),
         task_channel=given(request, "task_channel"),
-        virtual_start_time=None if start is None else time_from_proto(start),
+        virtual_start_time=given_time(request, "virtual_start_time"),
         expected_version=request.version,
     )
 

@@ -94,7 +94,7 @@ def add_task(
     *,
     priority: int,
     timeout_seconds: int,
-    virtual_start_time: int = 0,
+    virtual_start_time: int | None = None,
     routes: tuple[Route, ...] = (),
     invite_sid: str = "",
     sid: str = "",
@@ -103,6 +103,7 @@ def add_task(
     count = decision.state.count(Task, "open_workspace_sid", workspace.sid)
     refuse_full(count, limits.OPEN_TASKS_MAX, "open tasks", workspace.sid)
     timeout_seconds = _checked_timeout(timeout_seconds)
+    start = decision.now if virtual_start_time is None else virtual_start_time
     task = Task(
         sid=sid or decision.ids.sid("WT"),
         workspace_sid=workspace.sid,
@@ -115,7 +116,7 @@ def add_task(
         priority=_checked_priority(priority),
         status=TaskStatus.PENDING,
         sequence=decision.next_sequence,
-        virtual_start_time=virtual_start_time or decision.now,
+        virtual_start_time=start,
         timeout_seconds=timeout_seconds,
         deadline=decision.now + timeout_seconds * limits.SECOND,
         step_filter=ROUTED,
@@ -159,7 +160,7 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
     )
     if command.virtual_start_time is not None:
         start = _checked_start(decision, command.virtual_start_time)
-        after = after.evolve(virtual_start_time=start or task.create_time)
+        after = after.evolve(virtual_start_time=start)
     if command.task_channel is not None:
         after = _on_channel(decision, after, command.task_channel)
     rerouted = (task.attributes, task.task_channel_sid) != (
@@ -175,13 +176,18 @@ def update_task(decision: Decision, command: UpdateTask) -> Rows:
         steps.required_step(decision.state, after)
     if rerouted and task.status == TaskStatus.RESERVED:
         after = after.evolve(step_filter=RESTART)
-    task = decision.replace(task, after, "task.updated")
+    updated = decision.update(task, after, "task.updated")
+    if updated is not task:
+        _tell_holders(decision, updated)
+    if rerouted and updated.status == TaskStatus.PENDING:
+        updated = steps.reenter(decision, updated)
+    return (updated,)
+
+
+def _tell_holders(decision: Decision, task: Task) -> None:
+    """Tell who has a task that it changed; their reservations and versions stay."""
     for reservation in endings.open_reservations(decision.state, task.sid):
-        # Its version stays; it is told of so that the worker's desk shows the task as it is.
         decision.emit("reservation.task-updated", decision.keep(reservation))
-    if rerouted and task.status == TaskStatus.PENDING:
-        task = steps.reenter(decision, task)
-    return (task,)
 
 
 def _walks(task: Task) -> bool:
@@ -223,8 +229,8 @@ def _checked_timeout(seconds: int) -> int:
     return seconds or limits.TASK_TIMEOUT_SECONDS_DEFAULT
 
 
-def _checked_start(decision: Decision, start: int) -> int:
-    if start > decision.now:
+def _checked_start(decision: Decision, start: int | None) -> int | None:
+    if start is not None and start > decision.now:
         raise InvalidArgument("virtual_start_time", "must not lie in the future")
     return start
 

@@ -49,7 +49,8 @@ def update_activity(decision: Decision, command: UpdateActivity) -> Rows:
     name = required(command.friendly_name, "friendly_name")
     others = decision.state.where(Activity, "workspace_sid", activity.workspace_sid)
     refuse_taken(others, name, but=activity.sid)
-    return (decision.change(activity, "activity.updated", friendly_name=name),)
+    after = activity.evolve(friendly_name=name)
+    return (decision.update(activity, after, "activity.updated"),)
 
 
 def delete_activity(decision: Decision, command: DeleteActivity) -> Rows:

@@ -64,7 +64,7 @@ def update_task_queue(decision: Decision, command: UpdateTaskQueue) -> Rows:
     if command.policies is not None:
         after = after.evolve(policies=check_overrides(command.policies, queue=True))
     changed = after.target_workers != queue.target_workers
-    queue = decision.replace(queue, after, "task-queue.updated")
+    queue = decision.update(queue, after, "task-queue.updated")
     if changed:
         decision.emit("task-queue.expression.updated", queue)
     return (queue, decision.state.need(queue.workspace_sid, Workspace))

@@ -72,7 +72,7 @@ def update_task_channel(decision: Decision, command: UpdateTaskChannel) -> Rows:
         after = after.evolve(
             channel_optimized_routing=command.channel_optimized_routing
         )
-    return (decision.replace(channel, after, "task-channel.updated"),)
+    return (decision.update(channel, after, "task-channel.updated"),)
 
 
 def delete_task_channel(decision: Decision, command: DeleteTaskChannel) -> Rows:

@@ -122,7 +122,7 @@ def update_worker(decision: Decision, command: UpdateWorker) -> Rows:
         renamed = worker.evolve(friendly_name=name)
         if renamed.name_key != worker.name_key:
             _refuse_name(decision, renamed)
-        worker = decision.change(worker, "worker.updated", friendly_name=name)
+        worker = decision.update(worker, renamed, "worker.updated")
     worker = _update_attributes(decision, worker, command)
     if command.activity is not None:
         _change_activity(decision, worker, command.activity, command)

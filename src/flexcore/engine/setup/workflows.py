@@ -94,9 +94,11 @@ def update_workflow(
         _check_configuration(decision, workflow.workspace_sid, text)
         revision = _add_revision(decision, workflow, text)
         after = after.evolve(configuration=text, revision_sid=revision.sid)
-    workflow = decision.replace(workflow, after, "workflow.updated")
     if command.re_evaluate_tasks:
+        workflow = decision.replace(workflow, after, "workflow.updated")
         workflow = re_evaluation.begin(decision, workflow)
+    else:
+        workflow = decision.update(workflow, after, "workflow.updated")
     return (workflow, decision.state.need(workflow.workspace_sid, Workspace))
 
 

@@ -181,7 +181,7 @@ def update_workspace(decision: Decision, command: UpdateWorkspace) -> Rows:
         after = after.evolve(vanished_queue_sid=sid)
     if command.rotate_callback_secret:
         after = after.evolve(callback_secret=workspace.callback_secret + 1)
-    return (decision.replace(workspace, after, "workspace.updated"),)
+    return (decision.update(workspace, after, "workspace.updated"),)
 
 
 def _queue_sid(decision: Decision, workspace: Workspace, text: str) -> str:
