@@ -9,6 +9,7 @@ from flexcore.domain.clock import VirtualClock
 from flexcore.services.agent_session import AgentSession
 from flexcore.services.rules import Rules
 from flexcore.services.session import begin
+from flexcore.services.shown import Shown
 from flexcore.v1 import routing_service_pb2 as pb
 from tests.engines import Running
 from tests.unit.test_streams import Keyless
@@ -27,7 +28,7 @@ async def test_a_session_that_is_canceled_while_it_ends_leaves_no_cursor(
     tail = running.engine.accounts()[running.principal.account_sid].tail
     begin(Keyless(running.principal, ""))
     context: Any = None
-    session = AgentSession(running.engine, context, {}, Rules(()))
+    session = AgentSession(running.engine, Shown(), context, {}, Rules(()))
     task = asyncio.create_task(session.serve(silence()))
     await asyncio.sleep(0)
     held = len(tail._open)
