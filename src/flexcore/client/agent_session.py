@@ -86,9 +86,10 @@ class AgentSession:
 
     Iterate in one place. Events come in order and none twice; an event counts as handled
     when the next one is asked for. Whoever is `connected` is vouched for as long as the
-    session is open, by heartbeats of the program's own loop. After `missed` grows, what happened meanwhile is lost
-    and every worker comes as a snapshot. With a `token_file` a later session goes on where
-    this one was; what was handled since it was last written comes again.
+    session is open, by heartbeats of the program's own loop. After `missed` grows, what
+    happened meanwhile is lost and every worker comes as a snapshot. With a `token_file` a
+    later session goes on where this one was; what was handled since it was last written
+    comes again.
     """
 
     def __init__(self, client: "Client", token_file: Path | None) -> None:

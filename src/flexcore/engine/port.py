@@ -347,8 +347,8 @@ class Port(Protocol):
 
         `where` names columns of the kind's table (see store/tables.py) and what else the
         kind can be filtered by (see engine/setup/searches.py); a worker itself is shown what
-        is its own. `order_by` is an order of the table, by creation if it is empty. A page that had to look at too many rows is
-        shorter than `limit` though more follow.
+        is its own. `order_by` is an order of the table, by creation if it is empty. A page
+        that had to look at too many rows is shorter than `limit` though more follow.
         """
         ...
 

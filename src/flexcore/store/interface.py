@@ -233,8 +233,8 @@ class Fetcher(Protocol):
 class Reader(Protocol):
     """Lists and the log, from a read transaction opened after the call.
 
-    Called from any thread; `list`, `read_log` and `find_time` may take milliseconds and belong into
-    an executor, `change_set` and `bounds` are point look-ups.
+    Called from any thread; `list`, `read_log` and `find_time` may take milliseconds and
+    belong into an executor, `change_set` and `bounds` are point look-ups.
     """
 
     def list(
@@ -249,7 +249,8 @@ class Reader(Protocol):
         """Return up to `limit` rows by (create_time, sid), messages by (index, sid).
 
         `order_by` is another order of the kind's table. `after` is the place of the last
-        row of the page before. ValueError when `where` names a column that is no filter, or none that the kind must be narrowed by.
+        row of the page before. ValueError when `where` names a column that is no filter, or
+        none that the kind must be narrowed by.
         """
         ...
 

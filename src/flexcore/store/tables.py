@@ -48,9 +48,10 @@ Parameters = tuple[str | int | bytes, ...]
 class Order(msgspec.Struct, frozen=True):
     """An order of a list: `by` columns, each with 1, or -1 for the greatest first.
 
-    They are two at most; 0 is for one that only its query asks for. Equal rows go by sid. One that is `sorted` shares its query with others: the signs are
-    parameters, so the query reads all rows it might return to find a page of them. Another
-    one walks along an index, and back if it is `descending`.
+    They are two at most; 0 is for one that only its query asks for. Equal rows go by sid.
+    One that is `sorted` shares its query with others: the signs are parameters, so the
+    query reads all rows it might return to find a page of them. Another one walks along an
+    index, and back if it is `descending`.
     """
 
     suffix: str
