@@ -1,9 +1,9 @@
 """The store in one SQLite file of a data folder.
 
-Threads: `commit`, `clean_up`, `checkpoint` and `open_account` are for the store's own
-thread, since they wait for the disk; `fetch`, `change_set`, `bounds` and `accounts` are
+Threads: `commit`, `clean_up` and `open_account` are for the store's own thread, since they
+wait for the disk, `checkpoint` for another one, since they need not wait for it; `fetch`, `change_set`, `bounds` and `accounts` are
 point look-ups and run inline on the loop; `list`, `read_log`, `find_time` and `recover`
-may take longer and belong into an executor. Each of the three groups has a connection and
+may take longer and belong into an executor. Each of the four groups has a connection and
 a lock of its own, so none waits for another; within a group one call at a time goes.
 """
 
@@ -31,6 +31,7 @@ from flexcore.store.interface import (
     Recovery,
     Where,
 )
+from flexcore.store.sqlite_checkpoints import SqliteCheckpoints
 from flexcore.store.sqlite_reader import SqliteFetcher, SqliteReader
 from flexcore.store.sqlite_writer import SqliteWriter
 
@@ -58,8 +59,12 @@ class SqliteStore:
             path = self._folder.database
             connection = _open(path, vfs, limits.WRITER_CACHE_BYTES, write=True)
             self._facts = _prepare(connection, synchronous, self._folder.name)
-            self._writer = SqliteWriter(connection, checkpoint_pages)
+            self._writer = SqliteWriter(connection)
             cache = limits.READER_CACHE_BYTES
+            beside = _open(path, vfs, cache, write=True)
+            self._checkpoints = SqliteCheckpoints(beside, checkpoint_pages)
+            # Takes the place of SQLite's own checkpoints, which a commit would wait for.
+            connection.set_wal_hook(self._checkpoints.count)
             self._fetcher = SqliteFetcher(_open(path, vfs, cache, write=False))
             self._reader = SqliteReader(_open(path, vfs, cache, write=False))
         except apsw.Error as error:
@@ -81,7 +86,7 @@ class SqliteStore:
 
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database, once it is worth it."""
-        self._writer.checkpoint()
+        self._checkpoints.move(self._writer.between_commits)
 
     def open_account(self, account_sid: str) -> None:
         """Make room for a new account (no-op when it exists)."""
@@ -160,6 +165,7 @@ class SqliteStore:
         """Check-point and close; the folder is free afterwards."""
         self._reader.close()
         self._fetcher.close()
+        self._checkpoints.close()
         self._writer.close()
         self._folder.close()
 
