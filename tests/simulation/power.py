@@ -310,6 +310,8 @@ class _Run:
         self._disk = disk
         self._load = load
         self._rng = rng
+        #: how many commits the checkpoint that goes on will see yet
+        self._more = 0
 
     def commit(self) -> None:
         refused = self._store.commit(self._load.next_batch())
@@ -317,6 +319,7 @@ class _Run:
         self._disk.acknowledged = len(self._load.batches)
 
     def checkpoint(self) -> None:
+        self._more = self._rng.randrange(4)
         self._disk.meanwhile = self._commit_meanwhile
         try:
             self._store.checkpoint()
@@ -328,7 +331,10 @@ class _Run:
 
         Towards the end of a checkpoint it has to wait, and here nobody else would go on.
         """
-        if self._rng.random() < 0.1 and not self._store._writer._lock.locked():
+        if self._store._writer._lock.locked() or self._rng.random() > 0.1:
+            return
+        if self._more:
+            self._more -= 1
             self._disk.meanwhile = None
             self.commit()
             self._disk.meanwhile = self._commit_meanwhile

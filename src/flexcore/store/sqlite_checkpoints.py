@@ -1,9 +1,11 @@
 """Checkpoints: what the write-ahead log holds is moved into the database, beside commits.
 
 A checkpoint writes thousands of pages and has the disk take them, 10 to 30 ms; a commit
-that waited for it would be that late. So it has a connection and a thread of its own. What
-is committed meanwhile is left in the log, and the log is started anew only when nothing is
-left in it: that little is moved between two commits.
+that waited for it would be that late. So it has a connection and a thread of its own.
+
+The log is started anew only when nothing is left in it, and what is committed meanwhile is
+left. That is little, so moving it takes less long, and sooner or later nothing is committed
+meanwhile. If that does not come to pass, commits have to wait for the last little.
 
 Two connections that write and checkpoint at once are how the WAL-reset bug of SQLite
 before 3.51.3 corrupts a database; apsw brings a later one, and a test holds it to that.
@@ -17,6 +19,9 @@ import apsw
 from flexcore.store.interface import CommitRetry
 from flexcore.store.sqlite_writer import RETRIABLE
 
+#: how often what was left is moved beside commits, before they have to wait
+_ROUNDS = 5
+
 
 class SqliteCheckpoints:
     """One connection that checkpoints and nothing else; one checkpoint at a time goes."""
@@ -26,16 +31,13 @@ class SqliteCheckpoints:
         self._lock = threading.Lock()
         #: so many pages are worth a checkpoint
         self._worth = worth
-        #: pages in the write-ahead log, and how many of them a checkpoint has moved
+        #: pages in the write-ahead log; falls when it is started anew
         self._pages = 0
-        self._moved = 0
         # A connection that never read does not know that there is a log.
         connection.pragma("user_version")
 
     def count(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         """Hear from SQLite, after a commit, how many pages are in the log."""
-        if pages < self._pages:
-            self._moved = 0  # the log was started anew
         self._pages = pages
         return apsw.SQLITE_OK
 
@@ -44,20 +46,21 @@ class SqliteCheckpoints:
 
         Nothing is committed inside `between_commits`.
         """
-        if self._pages - self._moved < self._worth:
+        if self._pages < self._worth:
             return
         with self._lock:
             try:
-                self._move()
-                with between_commits:
-                    self._moved = self._move()
+                if not any(self._moves_all() for _ in range(_ROUNDS)):
+                    with between_commits:
+                        self._moves_all()
             except RETRIABLE as error:
                 raise CommitRetry(f"checkpoint: {error}") from error
 
-    def _move(self) -> int:
-        """Move what no reader needs in the log; return how many of its pages were, ever."""
-        _, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        return moved
+    def _moves_all(self) -> bool:
+        """Move what no reader needs in the log; say whether nothing is left."""
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
+        _, moved = self._connection.wal_checkpoint(mode=mode)
+        return moved == self._pages
 
     def close(self) -> None:
         """Close, before the writer does."""
