@@ -14,13 +14,12 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-import grpc
 import uvloop
 
 from benchmarks import servers
 from benchmarks.harness import Bar, Benchmark, Figure, Track
 from benchmarks.open_loop import open_loop
-from benchmarks.sessions import followed, hire, opened
+from benchmarks.sessions import followed, hire, opened, own_connection
 from flexcore.client import Client, connect
 from flexcore.v1 import routing_service_pb2 as pb
 
@@ -73,10 +72,7 @@ async def _pairs(
     target: str, echo: str, data: Path, track: Track[int]
 ) -> list[tuple[list[float], list[float]]]:
     """Take turns; return what offers and echoes took, part by part."""
-    async with (
-        connect(target, data=data) as client,
-        grpc.aio.insecure_channel(echo) as channel,
-    ):
+    async with connect(target, data=data) as client:
         sids = await hire(client, WORKERS)
         groups = (sids[number::SESSIONS] for number in range(SESSIONS))
         async with opened(target, data, groups) as sessions:
@@ -86,7 +82,7 @@ async def _pairs(
                 for _ in track(range(PARTS)):
                     taken = await offers.waits()
                     await offers.complete()
-                    pairs.append((taken, await _echoes(channel)))
+                    pairs.append((taken, await _echoes(echo)))
                 return pairs
 
 
@@ -133,9 +129,9 @@ class Offers:
         await asyncio.gather(*(cancel() for _ in range(COMPLETING)))
 
 
-async def _echoes(channel: grpc.aio.Channel) -> list[float]:
+async def _echoes(target: str) -> list[float]:
     """Say as much to the echo over as many streams; return how long each answer took."""
-    streams = [_Echo(channel) for _ in range(SESSIONS)]
+    streams = [_Echo(target) for _ in range(SESSIONS)]
     try:
         await open_loop(
             RATE, COUNT, lambda number, due: streams[number % SESSIONS].say(due)
@@ -146,10 +142,14 @@ async def _echoes(channel: grpc.aio.Channel) -> list[float]:
 
 
 class _Echo:
-    """A stream that says everything back in order; nothing overtakes on it."""
+    """A stream that says everything back in order; nothing overtakes on it.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._call = channel.stream_stream(servers.SYNCED_METHOD)()
+    It has a connection of its own, as a session has.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._channel = own_connection(target)
+        self._call = self._channel.stream_stream(servers.SYNCED_METHOD)()
         self._turn = asyncio.Lock()
         self.waits: list[float] = []
 
@@ -164,6 +164,7 @@ class _Echo:
         """End the stream."""
         self._call.cancel()
         await self._call.code()
+        await self._channel.close()
 
 
 STREAM_OFFER_LATENCY = Benchmark(

@@ -35,13 +35,18 @@ async def hire(client: Client, count: int) -> list[str]:
     return sids
 
 
+def own_connection(target: str) -> grpc.aio.Channel:
+    """Return a channel on a connection that no other one uses."""
+    # Channels with the same options would share one.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    return grpc.aio.insecure_channel(target, options=options)
+
+
 class Session:
     """One session of some workers."""
 
     def __init__(self, target: str, data: Path, sids: Sequence[str]) -> None:
-        # Channels with the same options would share one connection.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        self._channel = grpc.aio.insecure_channel(target, options=options)
+        self._channel = own_connection(target)
         self._call = self._channel.stream_stream(
             METHOD,
             request_serializer=pb.AgentSessionRequest.SerializeToString,

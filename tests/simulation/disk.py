@@ -5,7 +5,7 @@ any, torn at sectors of 512 bytes: whatever a real one may hold after the power 
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +64,8 @@ class Disk:
         #: what every write or sync fails with, and what every sync does
         self.fault: type[apsw.Error] | None = None
         self.fault_at_sync: type[apsw.Error] | None = None
+        #: called before a write or sync, while another connection has begun it
+        self.meanwhile: Callable[[], None] | None = None
         self._order = 0
         self._until_image = 0
 
@@ -74,6 +76,8 @@ class Disk:
         """Count one write or sync, about to happen, and take an image if it is time."""
         if self.fault is not None:
             raise self.fault("injected")
+        if self.meanwhile is not None:
+            self.meanwhile()
         self._order += 1
         self._until_image -= 1
         if self._until_image == 0:

@@ -293,12 +293,51 @@ def _run_store(
             for account in ACCOUNTS:
                 store.open_account(account)
             disk.start_taking_images()
+            run = _Run(store, disk, load, rng)
             while len(disk.images) < IMAGES_PER_RUN:
-                refused = store.commit(load.next_batch())
-                assert refused == {}
-                disk.acknowledged = len(load.batches)
-                store.checkpoint()
+                run.commit()
+                run.checkpoint()
     return disk
+
+
+class _Run:
+    """A store that is written to, also from within a checkpoint."""
+
+    def __init__(
+        self, store: SqliteStore, disk: Disk, load: Load, rng: random.Random
+    ) -> None:
+        self._store = store
+        self._disk = disk
+        self._load = load
+        self._rng = rng
+        #: how many commits the checkpoint that goes on will see yet
+        self._more = 0
+
+    def commit(self) -> None:
+        refused = self._store.commit(self._load.next_batch())
+        assert refused == {}
+        self._disk.acknowledged = len(self._load.batches)
+
+    def checkpoint(self) -> None:
+        self._more = self._rng.randrange(4)
+        self._disk.meanwhile = self._commit_meanwhile
+        try:
+            self._store.checkpoint()
+        finally:
+            self._disk.meanwhile = None
+
+    def _commit_meanwhile(self) -> None:
+        """Commit as the store's thread may, beside a write of the checkpoint's.
+
+        Towards the end of a checkpoint it has to wait, and here nobody else would go on.
+        """
+        if self._store._writer._lock.locked() or self._rng.random() > 0.1:
+            return
+        if self._more:
+            self._more -= 1
+            self._disk.meanwhile = None
+            self.commit()
+            self._disk.meanwhile = self._commit_meanwhile
 
 
 class Tally(NamedTuple):

@@ -1,5 +1,6 @@
 """The short form of power.py, its checks of itself, and disks that fail."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,33 @@ def test_checkpoint_on_a_full_disk_loses_nothing(
     store.checkpoint()
 
     assert store.bounds(ACCOUNT) == (0, 1)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_commits_go_on_within_a_checkpoint_and_the_log_is_started_anew(
+    store: SqliteStore, disk: Disk, tmp_path: Path, *, busy: bool
+) -> None:
+    """What is committed meanwhile is moved too: else a busy log would only grow."""
+    heads = itertools.count()
+
+    def commit() -> None:
+        assert store.commit([make_commit(next(heads), make_task())]) == {}
+
+    def meanwhile() -> None:
+        disk.meanwhile = None
+        if not store._writer._lock.locked():
+            commit()
+            disk.meanwhile = meanwhile if busy else None
+
+    sizes = []
+    for _ in range(5):
+        commit()
+        disk.meanwhile = meanwhile
+        store.checkpoint()
+        sizes.append((tmp_path / "data" / "flexcore.db-wal").stat().st_size)
+
+    assert store.bounds(ACCOUNT)[1] == next(heads) >= 10
+    assert max(sizes[1:]) <= 2 * sizes[0]
 
 
 def test_clean_up_on_a_full_disk_is_retried(store: SqliteStore, disk: Disk) -> None:

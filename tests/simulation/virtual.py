@@ -84,8 +84,8 @@ class Loop(asyncio.AbstractEventLoop):
         self._disk = disk
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
-        #: what the disk is doing, one thing at a time
-        self._doing: Callable[[], Any] | None = None
+        #: what the disk is doing for each thread, one thing at a time
+        self._doing: dict[object, Callable[[], Any]] = {}
         self.crashed = False
 
     def get_debug(self) -> bool:
@@ -123,15 +123,15 @@ class Loop(asyncio.AbstractEventLoop):
         return self._time.call_at(when, call)
 
     def run_in_executor(
-        self, _executor: object, call: Callable[..., Any], *args: Any
+        self, executor: object, call: Callable[..., Any], *args: Any
     ) -> "asyncio.Future[Any]":
         """Do it when the disk is through with it, all at once."""
         done = self.create_future()
-        assert self._doing is None
-        doing = self._doing = partial(call, *args)
+        assert executor not in self._doing
+        doing = self._doing[executor] = partial(call, *args)
 
         def finish() -> None:
-            self._doing = None
+            del self._doing[executor]
             try:
                 found = doing()
             except Exception as error:  # noqa: BLE001  # whoever waits gets it
@@ -149,9 +149,9 @@ class Loop(asyncio.AbstractEventLoop):
         for task in self._tasks:
             task.cancel()
         self.drain()
-        if self._doing is not None and arrives:
+        for doing in self._doing.values() if arrives else ():
             with suppress(CommitRetry, CommitUnknown):
-                self._doing()
+                doing()
 
     def drain(self) -> None:
         """Make every call that is ready, in order."""

@@ -1,6 +1,7 @@
 """Group commit, what it does when the store fails, and the upkeep between batches."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from flexcore.store.interface import (
 )
 from flexcore.store.sqlite import SqliteStore
 from tests.factories import TIME, make_commit, make_sid, make_task
-from tests.faulty import Fault, FaultyStore
+from tests.faulty import PATIENCE_SECONDS, Fault, FaultyStore
 from tests.staff import settle, until
 
 
@@ -250,10 +251,31 @@ async def test_upkeep_comes_after_as_many_commands_as_its_limit_says(
     for stamp in range(1, 8):
         ann.add()
         await until(lambda n=stamp: ann.durable[-1:] == [n])
-        # Upkeep runs in the store's thread: the next command would overtake it.
+        # It runs beside what is written: the next command would overtake it.
         await until(lambda n=stamp: len(checkpoints) >= n // 3)
 
     assert checkpoints == [3, 6]
+
+
+async def test_commits_do_not_wait_for_a_checkpoint(
+    store: FaultyStore, ann: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, through = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        assert through.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(limits, "UPKEEP_COMMANDS", 1)
+    monkeypatch.setattr(store._store, "checkpoint", slow)
+    ann.add()
+    await until(begun.is_set)
+    ann.add()
+    ann.add()
+
+    await until(lambda: ann.durable == [1, 2, 3])
+    assert not through.is_set()
+    through.set()
 
 
 async def test_clean_up_catches_up_with_what_expired(

@@ -186,10 +186,14 @@ def test_synchronous_off_cannot_be_configured(tmp_path: Path) -> None:
         SqliteStore(tmp_path, "OFF")
 
 
-def test_sqlite_has_no_wal_reset_bug() -> None:
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+def test_a_sqlite_with_the_wal_reset_bug_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
 
-    assert version >= (3, 51, 3)
+    with pytest.raises(DataFolderError, match=r"3\.51\.2.*3\.51\.3 is needed"):
+        SqliteStore(tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_checkpoint_moves_the_log_once_it_is_long(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ SOLO_COMMITS = 64
 FAILURE_WAIT = 1 * SECOND
 
 # The store
-#: pages in the write-ahead log that are worth a checkpoint between two batches
+#: pages in the write-ahead log that are worth a checkpoint
 CHECKPOINT_PAGES = 4_000
 #: the write-ahead log's file is cut back to this when it starts anew
 WAL_BYTES = 64 * 1024 * 1024

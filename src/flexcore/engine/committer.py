@@ -83,7 +83,9 @@ class Committer:
         self._drained = asyncio.Event()
         self._owners: dict[str, Owner] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="flexcore-store")
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="flexcore-checkpoint")
         self._task: asyncio.Task[None] | None = None
+        self._checkpointing: asyncio.Task[None] | None = None
         self._cleaned = clock.now()
         #: commands written since the last upkeep
         self._unkept = 0
@@ -117,7 +119,10 @@ class Committer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._checkpointing is not None:
+            await self._checkpointing
         self._thread.shutdown()
+        self._beside.shutdown()
 
     async def _run(self) -> None:
         while True:
@@ -129,7 +134,8 @@ class Committer:
                 self._unkept += len(batch)
                 if self._unkept >= limits.UPKEEP_COMMANDS:
                     self._unkept = 0
-                    await self._keep_house()
+                    self._begin_checkpoint()
+                    await self._clean_up()
             self._drained.set()
 
     async def _write(self, batch: list[Pending]) -> None:
@@ -207,26 +213,37 @@ class Committer:
             for owner in self._owners.values():
                 owner.resume(gap)
 
-    async def _keep_house(self) -> None:
-        """Check-point, and give up what retention allows, a little at a time.
+    # Upkeep is counted in commands, so that it keeps up with a writer that never rests and
+    # costs a lone commit nothing. What fails of it is tried again later; nobody waits for it.
 
-        Counted in commands, so that it keeps up with a writer that never rests and
-        costs a lone commit nothing.
-        What fails here is tried again later; nobody waits for it.
-        """
-        now = self._clock.now()
+    def _begin_checkpoint(self) -> None:
+        """Check-point beside the batches to come, unless that still goes on."""
+        if self._checkpointing is None or self._checkpointing.done():
+            work = self._checkpoint()
+            self._checkpointing = asyncio.create_task(work, name="checkpoint")
+
+    async def _checkpoint(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await self.in_thread(self._store.checkpoint)
-            if now - self._cleaned < limits.CLEANUP_INTERVAL:
-                return
-            deleted = 0
+            await loop.run_in_executor(self._beside, self._store.checkpoint)
+        except Exception as error:  # noqa: BLE001 a full disk is full for a while
+            log.warning("store.checkpoint.failed", error=repr(error))
+
+    async def _clean_up(self) -> None:
+        """Give up what retention allows, a little at a time."""
+        now = self._clock.now()
+        if now - self._cleaned < limits.CLEANUP_INTERVAL:
+            return
+        deleted = 0
+        try:
             for sid, owner in list(self._owners.items()):
                 clean_up = partial(self._store.clean_up, sid, owner.epoch, now)
                 deleted += await self.in_thread(clean_up)
+        except Exception as error:  # noqa: BLE001 the writer must outlive a full disk
+            log.warning("store.clean_up.failed", error=repr(error))
+        else:
             if deleted < limits.CLEANUP_ROWS:  # else the next batch is followed by more
                 self._cleaned = now
-        except Exception as error:  # noqa: BLE001 the writer must outlive a full disk
-            log.warning("store.upkeep.failed", error=repr(error))
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a call that waits for the disk in the store's thread."""

@@ -219,7 +219,9 @@ class AgentSession:
         """Write what comes next, as far as it may be written now; False if nothing may."""
         while not self._queue and self._cursor.behind:
             self._take_up(None)
-            await asyncio.sleep(0)
+            if not self._queue:
+                # Much of the log is not wanted: others have their turn meanwhile.
+                await asyncio.sleep(0)
         first = self._queue[0] if self._queue else None
         if isinstance(first, _Told):
             return await self._write_events()

@@ -202,9 +202,9 @@ class Writer(Protocol):
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database, once it is worth it.
 
-        Waits for no reader; costs nothing as long as the log is short. Called between
-        batches, after answers are released. CommitRetry when the disk does not take it:
-        nothing is lost, the log stays until a later call.
+        Waits for no reader; costs nothing as long as the log is short. Commits go on beside
+        it, in another thread, and wait for the end of it only. CommitRetry when the disk
+        does not take it: nothing is lost, the log stays until a later call.
         """
         ...
 

@@ -1,10 +1,11 @@
 """The store in one SQLite file of a data folder.
 
-Threads: `commit`, `clean_up`, `checkpoint`, `open_account` and `begin_epochs` are for the store's own
-thread, since they wait for the disk; `fetch`, `change_set`, `bounds` and `accounts` are
-point look-ups and run inline on the loop; `list`, `read_log`, `find_time` and `recover`
-may take longer and belong into an executor. Each of the three groups has a connection and
-a lock of its own, so none waits for another; within a group one call at a time goes.
+Threads: `commit`, `clean_up`, `open_account` and `begin_epochs` are for the store's own
+thread, since they wait for the disk, `checkpoint` for another one, so that they need not
+wait for it; `fetch`, `change_set`, `bounds` and `accounts` are point look-ups and run
+inline on the loop; `list`, `read_log`, `find_time` and `recover` may take longer and belong
+into an executor. Each of the four groups has a connection and a lock of its own, so none
+waits for another; within a group one call at a time goes.
 """
 
 import os
@@ -33,9 +34,12 @@ from flexcore.store.interface import (
     Recovery,
     Where,
 )
+from flexcore.store.sqlite_checkpoints import SqliteCheckpoints
 from flexcore.store.sqlite_reader import SqliteFetcher, SqliteReader
 from flexcore.store.sqlite_writer import SqliteWriter
 
+#: before it two connections that write and checkpoint at once could corrupt the database
+_OLDEST_SQLITE = (3, 51, 3)
 _MODES = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
 
 
@@ -55,13 +59,18 @@ class SqliteStore:
         *,
         checkpoint_pages: int = limits.CHECKPOINT_PAGES,
     ) -> None:
+        _check_version(apsw.sqlite_lib_version())
         self._folder = DataFolder(folder)
         try:
             path = self._folder.database
             connection = _open(path, vfs, limits.WRITER_CACHE_BYTES, write=True)
             self._facts = _prepare(connection, synchronous, self._folder.name)
-            self._writer = SqliteWriter(connection, checkpoint_pages)
+            self._writer = SqliteWriter(connection)
             cache = limits.READER_CACHE_BYTES
+            beside = _open(path, vfs, cache, write=True)
+            self._checkpoints = SqliteCheckpoints(beside, checkpoint_pages)
+            # Takes the place of SQLite's own checkpoints, which a commit would wait for.
+            connection.set_wal_hook(self._checkpoints.count)
             self._fetcher = SqliteFetcher(_open(path, vfs, cache, write=False))
             self._reader = SqliteReader(_open(path, vfs, cache, write=False))
         except apsw.Error as error:
@@ -83,7 +92,7 @@ class SqliteStore:
 
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database, once it is worth it."""
-        self._writer.checkpoint()
+        self._checkpoints.move(self._writer.between_commits)
 
     def open_account(self, account_sid: str) -> None:
         """Make room for a new account (no-op when it exists)."""
@@ -171,6 +180,7 @@ class SqliteStore:
         """Check-point and close; the folder is free afterwards."""
         self._reader.close()
         self._fetcher.close()
+        self._checkpoints.close()
         self._writer.close()
         self._folder.close()
 
@@ -188,6 +198,15 @@ def _open(
     connection.pragma("cache_size", -cache_bytes // 1024)
     connection.pragma("temp_store", "memory")
     return connection
+
+
+def _check_version(version: str) -> None:
+    if tuple(map(int, version.split("."))) < _OLDEST_SQLITE:
+        oldest = ".".join(map(str, _OLDEST_SQLITE))
+        raise DataFolderError(
+            f"apsw runs SQLite {version}, which can corrupt a database; {oldest} is needed:"
+            " pip install --upgrade apsw"
+        )
 
 
 def _prepare(

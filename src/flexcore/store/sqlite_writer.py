@@ -1,13 +1,9 @@
-"""The one connection that writes and checkpoints.
-
-Nobody else may: two connections that write and checkpoint at once is how the WAL-reset
-bug of older SQLite versions corrupts a database, and one is all that one writer needs.
-"""
+"""The one connection that writes."""
 
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -56,24 +52,17 @@ _inbox_values = attrgetter(
 
 
 class SqliteWriter:
-    """Commits, retention and checkpoints; any thread may call, one at a time goes."""
+    """Commits and retention; any thread may call, one at a time goes."""
 
-    def __init__(self, connection: apsw.Connection, checkpoint_pages: int) -> None:
+    def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._sql = queries.load()
         self._lock = threading.Lock()
-        self._checkpoint_pages = checkpoint_pages
-        #: pages in the write-ahead log, and how many of them a checkpoint has moved
-        self._pages = 0
-        self._moved = 0
-        # Takes the place of SQLite's own checkpoints, which a commit would wait for.
-        connection.set_wal_hook(self._count_pages)
 
-    def _count_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        if pages < self._pages:
-            self._moved = 0  # the log was started anew
-        self._pages = pages
-        return apsw.SQLITE_OK
+    @property
+    def between_commits(self) -> AbstractContextManager[object]:
+        """A `with` block in which nothing is written."""
+        return self._lock
 
     # --- commits -----------------------------------------------------------------------
 
@@ -231,7 +220,7 @@ class SqliteWriter:
         self._run_many("upsert_outbox", living)
         self._run_many("delete_outbox", done)
 
-    # --- accounts, retention, checkpoints ----------------------------------------------
+    # --- accounts, retention -----------------------------------------------------------
 
     def open_account(self, account_sid: str) -> None:
         """Make room for a new account (no-op when it exists)."""
@@ -277,18 +266,6 @@ class SqliteWriter:
         self._run("delete_log", (account_sid, floor))
         self._run("raise_floor", (account_sid, floor))
         return len(expired)
-
-    def checkpoint(self) -> None:
-        """Move what the write-ahead log holds into the database, once it is worth it."""
-        if self._pages - self._moved < self._checkpoint_pages:
-            return
-        with self._lock:
-            try:
-                _, self._moved = self._connection.wal_checkpoint(
-                    mode=apsw.SQLITE_CHECKPOINT_PASSIVE
-                )
-            except RETRIABLE as error:
-                raise CommitRetry(f"checkpoint: {error}") from error
 
     def close(self) -> None:
         """Empty the write-ahead log and close; the last one to close."""
