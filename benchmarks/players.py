@@ -2,6 +2,9 @@
 
 All are told of the same workers, let the tasks of the trace arrive, and then play it round
 by round. Each knows in the end which offers it made; `agree` holds them to one answer.
+
+Seconds are those of the processor: a step waits for nothing, and what the clock on the wall
+adds on a machine that others use too is how long they had it.
 """
 
 import subprocess
@@ -9,6 +12,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
+from time import thread_time
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
@@ -96,7 +100,7 @@ class CalledPlayer:
     def play(self, number: int) -> float:
         """Play a round."""
         steps = self._trace.rounds[number]
-        return timed(lambda: self._play(steps))[0]
+        return timed(lambda: self._play(steps), thread_time)[0]
 
     def _play(self, steps: list[Step]) -> None:
         release, match = self._router.release, self._router.match
@@ -134,7 +138,7 @@ class CompiledPlayer:
     def play(self, number: int) -> float:
         """Play a round."""
         steps = self._rounds[number]
-        return timed(lambda: self._drive.play(steps))[0]
+        return timed(lambda: self._drive.play(steps), thread_time)[0]
 
     def sequence(self) -> Sequences:
         """Return all offers."""

@@ -11,10 +11,10 @@
 // is cancelled or moved, there are no handles to check, no counts and no expressions.
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -27,6 +27,13 @@ using Numbers = std::vector<int64_t>;
 [[noreturn]] void fail(const char *what) {
     std::fprintf(stderr, "router: %s\n", what);
     std::exit(1);
+}
+
+// What this process had of a processor: others may use the machine.
+double processor_seconds() {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 struct Task {
@@ -267,15 +274,14 @@ int main(int argc, char **argv) {
     std::string line;
     for (int64_t round = 0; round < rounds; ++round) {
         std::getline(std::cin, line);
-        auto begin = std::chrono::steady_clock::now();
+        double begin = processor_seconds();
         for (int64_t place = round * length; place < (round + 1) * length; ++place) {
             const Step &step = steps[place];
             const Arrival &arrival = step.arrival;
             router.complete(step.worker, step.channel, ++now);
             router.arrive(arrival.queue, arrival.channel, arrival.task, ++now);
         }
-        std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-        std::printf("%.9f\n", taken.count());
+        std::printf("%.9f\n", processor_seconds() - begin);
         std::fflush(stdout);
     }
     if (argc > 2) write(argv[2], router.offers());

@@ -44,7 +44,7 @@ cdef struct Front:
     int32_t next            # another lane of the same queue and channel, or -1
     int32_t open            # the only class of the lane, if it is for anybody, or -1
     int32_t free            # workers lined up, in all lines
-    int32_t order           # of a lane with one line, which is in Lanes.heaps, or -1
+    int32_t order           # of a lane with one line, which is in Lanes.turns, or -1
     int32_t choosy          # another lane, another tier than 0, or not for anybody
 
 
@@ -52,6 +52,20 @@ cdef struct IdleEntry:
     int64_t clock           # as it was when the entry was placed; never too late
     int32_t worker
     uint32_t stamp          # of the line-up that placed it: an earlier one counts no more
+
+
+cdef cppclass Turns:
+    """Entries of workers, the first one first.
+
+    Whoever is offered something comes after nearly all who are there, so most entries are
+    added near the end and leave at the front. Those are in a row, where that costs a few
+    moves and not a way through a heap. A heap has the others.
+    Invariant: row ascends from `first` on; what is before it is done with.
+    """
+
+    vector[IdleEntry] row
+    size_t first
+    vector[IdleEntry] heap
 
 
 cdef cppclass Line:
@@ -65,8 +79,8 @@ cdef cppclass Line:
     and that is not too late.
     """
 
-    vector[IdleEntry] heap
-    cpp_map[int64_t, IdleEntry] ring    # by order, instead of the heap
+    Turns turns
+    cpp_map[int64_t, IdleEntry] ring    # by order, instead of turns
 
 
 cdef struct Mark:
@@ -81,7 +95,7 @@ cdef cppclass Lane:
     int32_t queue
     int32_t channel
     int32_t spec            # slot; -1 for none
-    bint simple             # has one line, for everybody, which is in Lanes.heaps
+    bint simple             # has one line, for everybody, which is in Lanes.turns
     bint ring               # goes around: round robin
     Order order
     int32_t occupied        # lines with somebody
@@ -106,7 +120,7 @@ cdef class Lanes:
     cdef vector[int32_t] vacant_queues
     cdef vector[Lane*] lanes            # by number; NULL if vacant
     cdef vector[Front] fronts           # by number: what every step looks at
-    cdef vector[vector[IdleEntry]] heaps    # by number: the line of a simple lane
+    cdef vector[Turns] turns            # by number: the line of a simple lane
     cdef vector[int32_t] vacant_lanes
     cdef vector[int32_t] lane_at        # by queue * workers.channels + channel, or -1
 
@@ -119,7 +133,7 @@ cdef class Lanes:
     cdef int close(self, int32_t number) except -1
     cdef void note_choosy(self, int32_t number) noexcept
     cdef int relay(self, int32_t number) except -1
-    cdef vector[IdleEntry] *heap_of(self, int32_t number, int32_t line) noexcept
+    cdef Turns *turns_of(self, int32_t number, int32_t line) noexcept
     cdef int32_t line_of(self, Lane *lane, int32_t worker) except -1
     cdef int32_t add_line(self, Lane *lane, int32_t facet, int32_t level) except -1
     cdef int name_line(self, Lane *lane, Mark mark, int32_t number) except -1
@@ -128,23 +142,17 @@ cdef class Lanes:
     cdef bint bars(self, Lane *lane, int32_t worker) noexcept
     cdef int place(self, int32_t number, int32_t line, int32_t worker) except -1
     cdef int push(
-        self, Lane *lane, vector[IdleEntry] *heap, IdleEntry entry, int32_t free
+        self, Lane *lane, Turns *turns, const IdleEntry &entry, int32_t free
     ) except -1
     cdef int leave(self, int32_t number, int32_t worker) except -1
     cdef bint stands(self, Lane *lane, IdleEntry *entry) noexcept
     cdef int64_t clock(self, Lane *lane, int32_t worker) noexcept
-    cdef bint settle_top(self, Lane *lane, vector[IdleEntry] *heap) noexcept
-    cdef int compact(self, Lane *lane, vector[IdleEntry] *heap) except -1
+    cdef IdleEntry *settle(self, Lane *lane, Turns *turns) except? NULL
+    cdef void pop(self, Turns *turns) noexcept
+    cdef int compact(self, Lane *lane, Turns *turns) except -1
+    cdef int keep_standing(self, Lane *lane, vector[IdleEntry] &entries) except -1
     cdef int compact_ring(self, Lane *lane, Line *line) except -1
     cdef int sweep(self) except -1
-    cdef bint before(self, IdleEntry *one, IdleEntry *other) noexcept
-    cdef void rise(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept
-    cdef void sink(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept
-    cdef Py_ssize_t first_of(
-        self, IdleEntry *entries, Py_ssize_t first, Py_ssize_t end
-    ) noexcept
-    cdef void prefetch(self, Lane *lane, vector[IdleEntry] *heap) noexcept
-    cdef void pop(self, vector[IdleEntry] *heap) noexcept
 
 
 # _routing_roster.pxi

@@ -9,8 +9,8 @@ Tasks wait in a *lane*: one queue, channel and spec. A spec is what a task asks 
 beyond the queue: a predicate over task and worker, and an order of workers. Tasks of a
 lane that the same workers may take are a *class*, a heap; the classes of a lane are a
 heap by their first tasks. Free workers of a lane who are alike in what the spec reads
-(who have one *facet* of it) and in utilization, where that counts, stand in a *line*, a
-heap by how long they have waited. A spec without expressions, and no spec, has one line
+(who have one *facet* of it) and in utilization, where that counts, stand in a *line*, by
+how long they have waited. A spec without expressions, and no spec, has one line
 and one class: the usual case, on which nothing of the rest costs anything. Who fails what
 a spec says of the worker alone stands in no line of it.
 
@@ -27,6 +27,7 @@ _routing_program.pxi    predicates: instructions over rows of values
 _routing_profiles.pxi   workers alike for all queues; who belongs where
 _routing_workers.pxi    room and clocks of workers, per channel
 _routing_specs.pxi      pair predicates and order_by; facets and kinds
+_routing_turns.pxi      whose turn it is in a line
 _routing_lanes.pxi      lanes and their lines
 _routing_roster.pxi     members, who is fresh and who is lined up
 _routing_classes.pxi    classes of tasks, and the first of a lane
@@ -54,6 +55,7 @@ from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32
 from libcpp.algorithm cimport binary_search, find, make_heap, pop_heap, push_heap, sort
 from libcpp.map cimport map as cpp_map
 from libcpp.string cimport npos, string
+from libcpp.utility cimport move
 from libcpp.vector cimport vector
 
 cdef extern from *:
@@ -92,6 +94,7 @@ include "_routing_program.pxi"
 include "_routing_profiles.pxi"
 include "_routing_workers.pxi"
 include "_routing_specs.pxi"
+include "_routing_turns.pxi"
 include "_routing_lanes.pxi"
 include "_routing_roster.pxi"
 include "_routing_classes.pxi"

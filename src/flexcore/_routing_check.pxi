@@ -240,8 +240,8 @@ cdef int check_lane(Router router, int32_t number) except -1:
     total = sum([len(workers) for workers in counts.values()])
     ensure(total == free, f"{free} are counted free: {where}")
     if lane.simple:
-        check_heap_of(
-            router, lane, &router.lanes.heaps[number], counts.get(0, set()), where
+        check_turns(
+            router, lane, &router.lanes.turns[number], counts.get(0, set()), where
         )
     else:
         ensure(len(counts) == lane.occupied, f"occupied is wrong: {where}")
@@ -270,7 +270,7 @@ cdef int check_line(Router router, Lane *lane, int32_t place, set workers) excep
     free = lane.marks[place].free
     ensure(free == len(workers), f"{free} are counted free: {where}")
     if not lane.ring:
-        return check_heap_of(router, lane, &line.heap, workers, where)
+        return check_turns(router, lane, &line.turns, workers, where)
     found = []
     for order, row in dict(line.ring).items():
         if router.lanes.stands(lane, &line.ring[order]):
@@ -281,34 +281,49 @@ cdef int check_line(Router router, Lane *lane, int32_t place, set workers) excep
     return 0
 
 
-cdef int check_heap_of(
-    Router router, Lane *lane, vector[IdleEntry] *heap, set workers, str where
+cdef int check_turns(
+    Router router, Lane *lane, Turns *turns, set workers, str where
 ) except -1:
-    """Everyone counted has one entry, which is not too late, and the heap is one."""
-    cdef Py_ssize_t position
-    cdef IdleEntry *entry
+    """Everyone counted has one entry, which is not too late, and they are in order."""
+    cdef size_t position
+    cdef const Worker *rows = router.workers.rows.data()
     found = []
-    for position in range(<Py_ssize_t> heap.size()):
-        entry = &heap.data()[position]
-        if router.lanes.stands(lane, entry):
-            found.append(entry.worker)
-            ensure(
-                entry.clock <= router.lanes.clock(lane, entry.worker),
-                f"idle entry {position} is too late: {where}",
-            )
+    for position in range(turns.first, turns.row.size()):
+        check_turn(router, lane, &turns.row[position], found, where)
+        ensure(
+            position == turns.first
+            or not comes_before(rows, turns.row[position], turns.row[position - 1]),
+            f"idle entry {position} is out of order: {where}",
+        )
+    for position in range(turns.heap.size()):
+        check_turn(router, lane, &turns.heap[position], found, where)
         ensure(
             position == 0
-            or not router.lanes.before(entry, &heap.data()[(position - 1) // ARITY]),
+            or not comes_before(
+                rows, turns.heap[position], turns.heap[(position - 1) // ARITY]
+            ),
             f"idle entry {position} precedes its parent: {where}",
         )
     ensure(sorted(found) == sorted(workers), f"not everyone has an entry: {where}")
     # Bounded as somebody comes, not as somebody goes: a line of one who is offered
     # something is not touched elsewhere.
-    most = 2 * <Py_ssize_t> router.workers.rows.size() + SPARE + 1
     ensure(
-        <Py_ssize_t> heap.size() <= most or not workers,
+        turn_count(turns) <= 2 * router.workers.rows.size() + SPARE + 1
+        or not workers,
         f"too many entries are out of date: {where}",
     )
+    return 0
+
+
+cdef int check_turn(
+    Router router, Lane *lane, IdleEntry *entry, list found, str where
+) except -1:
+    if router.lanes.stands(lane, entry):
+        found.append(entry.worker)
+        ensure(
+            entry.clock <= router.lanes.clock(lane, entry.worker),
+            f"the entry of worker slot {entry.worker} is too late: {where}",
+        )
     return 0
 
 

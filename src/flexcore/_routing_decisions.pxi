@@ -343,7 +343,7 @@ cdef class Decisions:
             self.next_pick(tasks, &best)
             self.picks.push_back(best)
             if best.line != -1 and <Py_ssize_t> self.picks.size() < wanted:
-                self.lanes.pop(self.lanes.heap_of(tasks.lane, best.line))
+                self.lanes.pop(self.lanes.turns_of(tasks.lane, best.line))
                 self.aside.push_back(best.worker)
         return candidates
 
@@ -385,19 +385,19 @@ cdef class Decisions:
     cdef int peek(self, TaskClass *tasks, int32_t number, Pick *pick) except -1:
         """Describe the first of a line who may be picked; worker -1 if nobody."""
         cdef Lane *lane = self.lanes.lanes[tasks.lane]
-        cdef vector[IdleEntry] *heap = self.lanes.heap_of(tasks.lane, number)
-        cdef int32_t worker
-        while self.lanes.settle_top(lane, heap):
-            worker = heap.front().worker
-            if not tasks.excluded.empty() and is_among(tasks.excluded, self.workers.slots.handle(worker)):
-                self.lanes.pop(heap)
-                self.aside.push_back(worker)
-            else:
-                pick.clock = heap.front().clock
-                pick.order = self.workers.rows[worker].order
-                pick.worker = worker
-                pick.line = number
+        cdef Turns *turns = self.lanes.turns_of(tasks.lane, number)
+        cdef IdleEntry *top = self.lanes.settle(lane, turns)
+        while top != NULL:
+            if tasks.excluded.empty() or not is_among(
+                tasks.excluded, self.workers.slots.handle(top.worker)
+            ):
+                pick.clock = top.clock
+                pick.order = self.workers.rows[top.worker].order
+                pick.worker, pick.line = top.worker, number
                 return 0
+            self.aside.push_back(top.worker)
+            self.lanes.pop(turns)
+            top = self.lanes.settle(lane, turns)
         pick.worker = -1
         return 0
 

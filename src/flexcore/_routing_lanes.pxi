@@ -80,7 +80,7 @@ cdef class Lanes:
             number = <int32_t> self.lanes.size()
             self.lanes.push_back(lane)
             self.fronts.push_back(nothing_first(-1))
-            self.heaps.resize(number + 1)
+            self.turns.resize(number + 1)
         else:
             number = self.vacant_lanes.back()
             self.vacant_lanes.pop_back()
@@ -110,7 +110,9 @@ cdef class Lanes:
             self.fronts[before].next = self.fronts[number].next
             self.note_choosy(before)
         self.fronts[number] = nothing_first(-1)
-        vector[IdleEntry]().swap(self.heaps[number])
+        turn_clear(&self.turns[number])
+        self.turns[number].row.shrink_to_fit()
+        self.turns[number].heap.shrink_to_fit()
         self.lanes[number] = NULL
         self.vacant_lanes.push_back(number)
         del lane
@@ -134,7 +136,7 @@ cdef class Lanes:
         lane.marks.clear()
         lane.line_at.clear()
         lane.line_by_facet.clear()
-        self.heaps[number].clear()
+        turn_clear(&self.turns[number])
         lane.simple = lane.spec == -1 and lane.order in (OFFERED, IDLE)
         front.free = 0
         front.order = <int32_t> lane.order if lane.simple else -1
@@ -142,12 +144,10 @@ cdef class Lanes:
 
     # Lines
 
-    cdef inline vector[IdleEntry] *heap_of(
-        self, int32_t number, int32_t line
-    ) noexcept:
+    cdef inline Turns *turns_of(self, int32_t number, int32_t line) noexcept:
         if self.lanes[number].simple:
-            return &self.heaps[number]
-        return &self.lanes[number].lines[line].heap
+            return &self.turns[number]
+        return &self.lanes[number].lines[line].turns
 
     cdef int32_t line_of(self, Lane *lane, int32_t worker) except -1:
         """Return the line of a worker, with the level they are lined up with."""
@@ -198,8 +198,7 @@ cdef class Lanes:
             self.name_line(lane, mark, -1)
             last = <Py_ssize_t> lane.lines.size() - 1
             if number < last:
-                lane.lines[number].heap.swap(lane.lines[last].heap)
-                lane.lines[number].ring.swap(lane.lines[last].ring)
+                lane.lines[number] = move(lane.lines[last])
                 mark = lane.marks[number] = lane.marks[last]
                 self.name_line(lane, mark, <int32_t> number)
             lane.lines.pop_back()
@@ -233,27 +232,23 @@ cdef class Lanes:
         )
         if lane.simple:
             return self.push(
-                lane, &self.heaps[number], entry, self.fronts[number].free
+                lane, &self.turns[number], entry, self.fronts[number].free
             )
         row = &lane.lines[line]
         if not lane.ring:
-            return self.push(lane, &row.heap, entry, lane.marks[line].free)
+            return self.push(lane, &row.turns, entry, lane.marks[line].free)
         row.ring[self.workers.rows[worker].order] = entry
         if row.ring.size() > 2 * <size_t> lane.marks[line].free + SPARE:
             self.compact_ring(lane, row)
         return 0
 
     cdef inline int push(
-        self, Lane *lane, vector[IdleEntry] *heap, IdleEntry entry, int32_t free
+        self, Lane *lane, Turns *turns, const IdleEntry &entry, int32_t free
     ) except -1:
         """Add an entry to a line of so many who are free."""
-        if heap.size() == heap.capacity():
-            # By a half, not the whole: these entries are most of what a worker takes.
-            heap.reserve(heap.size() * 3 // 2 + 2)
-        heap.push_back(entry)
-        self.rise(heap, heap.size() - 1)
-        if heap.size() > 2 * <size_t> free + SPARE:
-            self.compact(lane, heap)
+        turn_push(turns, self.workers.rows.data(), entry)
+        if turn_count(turns) > 2 * <size_t> free + SPARE:
+            self.compact(lane, turns)
         return 0
 
     cdef int leave(self, int32_t number, int32_t worker) except -1:
@@ -264,13 +259,13 @@ cdef class Lanes:
         self.fronts[number].free -= 1
         if lane.simple:
             if self.fronts[number].free == 0:
-                self.heaps[number].clear()
+                turn_clear(&self.turns[number])
             return 0
         cdef int32_t line = self.line_of(lane, worker)
         lane.marks[line].free -= 1
         if lane.marks[line].free == 0:
             lane.occupied -= 1
-            lane.lines[line].heap.clear()
+            turn_clear(&lane.lines[line].turns)
             lane.lines[line].ring.clear()
         return 0
 
@@ -283,44 +278,55 @@ cdef class Lanes:
         cdef Room *room = self.workers.room(worker, lane.channel)
         return room.offered_clock if lane.order == OFFERED else room.idle_clock
 
-    cdef bint settle_top(self, Lane *lane, vector[IdleEntry] *heap) noexcept:
-        """Put a line right at its top; False if nobody is in it."""
-        cdef IdleEntry *top
+    cdef IdleEntry *settle(self, Lane *lane, Turns *turns) except? NULL:
+        """Return the entry of the best in a line, NULL if nobody is in it."""
+        cdef const Worker *rows = self.workers.rows.data()
+        cdef IdleEntry *top = turn_top(turns, rows)
         cdef int64_t clock
-        while not heap.empty():
-            top = heap.data()
-            self.prefetch(lane, heap)
-            if not self.stands(lane, top):
-                self.pop(heap)
-                continue
-            clock = self.clock(lane, top.worker)
-            if top.clock == clock:
-                return True
-            top.clock = clock
-            self.sink(heap, 0)
-        return False
+        cdef bint heaped
+        while top != NULL:
+            heaped = top == turns.heap.data()
+            # The room of each who may be next is a miss of its own.
+            if turns.first + AHEAD < turns.row.size():
+                prefetch(
+                    self.workers.room(
+                        turns.row[turns.first + AHEAD].worker, lane.channel
+                    )
+                )
+            if self.stands(lane, top):
+                clock = self.clock(lane, top.worker)
+                if top.clock == clock:
+                    return top
+                turn_push(turns, rows, IdleEntry(clock, top.worker, top.stamp))
+            turn_drop(turns, rows, heaped)
+            top = turn_top(turns, rows)
+        return NULL
 
-    cdef inline void prefetch(self, Lane *lane, vector[IdleEntry] *heap) noexcept:
-        """Fetch the rooms of those one of whom is next: each is a miss of its own."""
-        cdef IdleEntry *entries = heap.data()
-        cdef Py_ssize_t child
-        if heap.size() > ARITY:
-            for child in range(1, ARITY + 1):
-                prefetch(self.workers.room(entries[child].worker, lane.channel))
+    cdef void pop(self, Turns *turns) noexcept:
+        """Drop the entry that settle returned."""
+        cdef const Worker *rows = self.workers.rows.data()
+        turn_drop(turns, rows, turn_top(turns, rows) == turns.heap.data())
 
-    cdef int compact(self, Lane *lane, vector[IdleEntry] *heap) except -1:
+    cdef int compact(self, Lane *lane, Turns *turns) except -1:
         """Drop the entries that count no more."""
-        cdef IdleEntry *entries = heap.data()
+        cdef const Worker *rows = self.workers.rows.data()
         cdef Py_ssize_t position
-        cdef Py_ssize_t kept = 0
-        for position in range(<Py_ssize_t> heap.size()):
+        turn_trim(turns)
+        self.keep_standing(lane, turns.row)
+        self.keep_standing(lane, turns.heap)
+        for position in range(<Py_ssize_t> turns.heap.size() // ARITY, -1, -1):
+            if position < <Py_ssize_t> turns.heap.size():
+                turn_sink(turns.heap, rows, position)
+        return 0
+
+    cdef int keep_standing(self, Lane *lane, vector[IdleEntry] &entries) except -1:
+        cdef size_t position
+        cdef size_t kept = 0
+        for position in range(entries.size()):
             if self.stands(lane, &entries[position]):
                 entries[kept] = entries[position]
                 kept += 1
-        heap.resize(kept)
-        for position in range(kept // ARITY, -1, -1):
-            if position < kept:
-                self.sink(heap, position)
+        entries.resize(kept)
         return 0
 
     cdef int compact_ring(self, Lane *lane, Line *line) except -1:
@@ -340,94 +346,11 @@ cdef class Lanes:
         for number in range(<Py_ssize_t> self.lanes.size()):
             lane = self.lanes[number]
             if lane != NULL:
-                self.compact(lane, &self.heaps[number])
+                self.compact(lane, &self.turns[number])
                 for line in range(<Py_ssize_t> lane.lines.size()):
-                    self.compact(lane, &lane.lines[line].heap)
+                    self.compact(lane, &lane.lines[line].turns)
                     self.compact_ring(lane, &lane.lines[line])
         for worker in self.workers.gone:
             self.workers.slots.recycle(worker)
         self.workers.gone.clear()
         return 0
-
-    # A line's heap: the order is total because orders differ, else who of two equal
-    # clocks comes first would depend on what happened before, and a rebuilt router
-    # would decide differently.
-
-    cdef inline bint before(self, IdleEntry *one, IdleEntry *other) noexcept:
-        if one.clock != other.clock:
-            return one.clock < other.clock
-        return (
-            self.workers.rows[one.worker].order < self.workers.rows[other.worker].order
-        )
-
-    cdef inline void rise(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept:
-        cdef IdleEntry *entries = heap.data()
-        cdef IdleEntry entry = entries[position]
-        cdef Py_ssize_t parent
-        while position > 0:
-            parent = (position - 1) >> 2
-            if not self.before(&entry, &entries[parent]):
-                break
-            entries[position] = entries[parent]
-            position = parent
-        entries[position] = entry
-
-    cdef void sink(self, vector[IdleEntry] *heap, Py_ssize_t position) noexcept:
-        """Move an entry to where it belongs, most likely far down.
-
-        Which of four children is first cannot be foreseen, that no two clocks are equal
-        can: that is the only branch. The way down is a chain of misses, so what may be
-        next is fetched ahead.
-        """
-        cdef IdleEntry *entries = heap.data()
-        cdef IdleEntry entry = entries[position]
-        cdef Py_ssize_t size = heap.size()
-        cdef Py_ssize_t start = position
-        cdef Py_ssize_t first = position * ARITY + 1
-        cdef Py_ssize_t one, other
-        cdef IdleEntry *four
-        while first < size:
-            four = entries + first
-            prefetch(entries + first * ARITY + 1)
-            prefetch(entries + first * ARITY + 1 + ARITY)
-            prefetch(entries + first * ARITY + 1 + 2 * ARITY)
-            prefetch(entries + first * ARITY + 1 + 3 * ARITY)
-            if first + ARITY > size:
-                one = self.first_of(entries, first, size) - first
-            else:
-                one = four[1].clock < four[0].clock
-                other = 2 + (four[3].clock < four[2].clock)
-                if (
-                    (four[0].clock == four[1].clock)
-                    | (four[2].clock == four[3].clock)
-                    | (four[one].clock == four[other].clock)
-                ):
-                    one = self.first_of(entries, first, first + ARITY) - first
-                elif unforeseen(four[other].clock < four[one].clock):
-                    one = other
-            entries[position] = four[one]
-            position = first + one
-            first = position * ARITY + 1
-        while position > start and self.before(
-            &entry, &entries[(position - 1) >> 2]
-        ):
-            entries[position] = entries[(position - 1) >> 2]
-            position = (position - 1) >> 2
-        entries[position] = entry
-
-    cdef Py_ssize_t first_of(
-        self, IdleEntry *entries, Py_ssize_t first, Py_ssize_t end
-    ) noexcept:
-        cdef Py_ssize_t child
-        cdef Py_ssize_t one = first
-        for child in range(first + 1, end):
-            if self.before(&entries[child], &entries[one]):
-                one = child
-        return one
-
-    cdef void pop(self, vector[IdleEntry] *heap) noexcept:
-        """Drop the entry at the top."""
-        heap.data()[0] = heap.back()
-        heap.pop_back()
-        if heap.size() > 1:
-            self.sink(heap, 0)

@@ -55,7 +55,7 @@ cdef class Roster:
                     )
                     self.lanes.push(
                         self.lanes.lanes[number],
-                        &self.lanes.heaps[number],
+                        &self.lanes.turns[number],
                         entry,
                         front.free,
                     )

@@ -92,6 +92,27 @@ def test_order_breaks_ties_of_the_clock() -> None:
     assert list(zip(tasks, workers, strict=True)) == desk.match()
 
 
+def test_a_long_line_is_in_order_whoever_came_when() -> None:
+    """More than are moved to let one in: the others go to the heap of the line."""
+    desk = Desk(all=ANYBODY)
+    clocks = [number * 37 % 90 for number in range(90)]
+    workers = {
+        clock: desk.worker(last_offered=clock, available=False) for clock in clocks
+    }
+    for clock, worker in workers.items():
+        desk.router.set_channel(worker, VOICE, 2, 0, offered=clock)
+        desk.router.set_channel(worker, CHAT, 2, 0)
+        desk.router.set_activity(worker, READY, True, 0)
+        desk.match()
+    turns = [workers[clock] for clock in range(90)]
+    found = []
+    for now in range(100, 280):
+        desk.task("all", channel=now % 2 + 1)
+        found += [worker for _, worker in desk.match(now)]
+
+    assert turns * 2 == found
+
+
 def test_an_offer_sends_its_worker_to_the_back_of_the_line() -> None:
     desk = Desk(all=ANYBODY)
     first, second = desk.worker(capacity=3), desk.worker(capacity=3)
