@@ -194,7 +194,8 @@ def _step_problems(name: str, before: Row | None, row: Row) -> Problems:
         return
     # What a queue keeps for the matcher is no change that anybody asked for.
     kept = isinstance(row, TaskQueue) and before.version == row.version
-    if before.version >= row.version and not kept:
+    # Nor is one that it is told of as it was, because its task changed.
+    if before.version >= row.version and not kept and row != before:
         yield f"{name} takes {row.sid} from version {before.version} to {row.version}"
     if not isinstance(row, Reservation) or not isinstance(before, Reservation):
         return

@@ -232,7 +232,7 @@ class SqliteWriter:
         with self._lock, self._transaction({}):
             self._run("insert_past_epochs")
             self._run("begin_epochs", (now,))
-            self._run("delete_past_epochs", (limits.PAST_EPOCHS,))
+            self._run("trim_past_epochs", (limits.PAST_EPOCHS,))
 
     def clean_up(self, account_sid: str, epoch: int, now: int) -> int:
         """Delete one small step of what retention gives up; return the rows deleted."""

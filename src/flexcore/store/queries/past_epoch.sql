@@ -5,12 +5,11 @@ SELECT account, epoch, head_sequence FROM account_state;
 -- list_past_epoch -- the epochs of an account that are over, and how far each came
 SELECT epoch, last_sequence FROM past_epoch WHERE account = ?1 ORDER BY epoch;
 
--- delete_past_epochs -- forget all but the newest ones of every account
+-- trim_past_epochs -- forget of every account the epoch that is one too many
 DELETE FROM past_epoch WHERE (account, epoch) IN (
-  SELECT account, epoch FROM (
-    SELECT account, epoch,
-      row_number() OVER (PARTITION BY account ORDER BY epoch DESC) AS place
-    FROM past_epoch
+  SELECT account, (
+    SELECT epoch FROM past_epoch WHERE account = account_state.account
+    ORDER BY epoch DESC LIMIT 1 OFFSET ?1
   )
-  WHERE place > ?1
+  FROM account_state
 );
