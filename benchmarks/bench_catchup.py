@@ -20,7 +20,7 @@ import uvloop
 
 from benchmarks import servers
 from benchmarks.bench_rpc import credential
-from benchmarks.desks import Desks, staffed
+from benchmarks.desks import staffed
 from benchmarks.harness import Bar, Benchmark, Figure, Track, paired
 from flexcore.v1 import event_service_pb2 as pb
 
@@ -37,10 +37,9 @@ WATCH = "/flexcore.v1.EventService/WatchEvents"
 
 
 class _Stored(NamedTuple):
-    """What is in the log: the places before and after it, events and bytes of them."""
+    """What is in the log: the place before it, events and bytes of them."""
 
     start: str
-    end: str
     events: int
     size: int
 
@@ -62,19 +61,22 @@ def catchup(track: Track[int]) -> Figure:
 
 async def _store(target: str, data: Path) -> _Stored:
     """Let tasks be done until there are so many events; return how to read them."""
-    async with staffed(target, data, SESSIONS, AT_ONCE) as desks:
-        start = await _place_now(desks)
+    async with (
+        staffed(target, data, SESSIONS, AT_ONCE) as desks,
+        grpc.aio.insecure_channel(target) as channel,
+    ):
+        start = await _place_now(channel, data)
         first = await desks.work(1)
         await desks.work_at_once(AT_ONCE, lambda place: place < first + EVENTS)
-        end = await _place_now(desks)
-    async with grpc.aio.insecure_channel(target) as channel:
-        return await _survey(channel, data, start, end)
+        return await _survey(channel, data, start)
 
 
-async def _place_now(desks: Desks) -> str:
-    stream = desks.client.event.WatchEvents(start_now=True)
-    token = (await stream.read()).resume_token
-    stream.cancel()
+async def _place_now(channel: grpc.aio.Channel, data: Path) -> str:
+    """Return the token of the log's end; it is of the server's epoch."""
+    call = _watch(channel, data, start_now=True)
+    token = pb.WatchEventsResponse.FromString(await call.read()).resume_token
+    call.cancel()
+    await call.code()
     return str(token)
 
 
@@ -82,9 +84,10 @@ async def _pair(
     target: str, bare: str, data: Path, stored: _Stored
 ) -> tuple[float, float]:
     async with _channels(target) as ours, _channels(bare) as theirs:
+        end = await _place_now(ours[0], data)
 
         async def our_rate() -> float:
-            resumed = (_resume(channel, data, stored) for channel in ours)
+            resumed = (_resume(channel, data, stored, end) for channel in ours)
             start = perf_counter()
             await asyncio.gather(*resumed)
             return STREAMS * stored.events / (perf_counter() - start)
@@ -109,18 +112,17 @@ async def _channels(target: str) -> AsyncIterator[list[grpc.aio.Channel]]:
         yield [await stack.enter_async_context(channel) for channel in opened]
 
 
-def _watch(channel: grpc.aio.Channel, data: Path, token: str) -> Any:
-    """Resume a stream; it gives the bytes of its messages."""
+def _watch(channel: grpc.aio.Channel, data: Path, **begin: Any) -> Any:
+    """Open a stream; it gives the bytes of its messages."""
     metadata = (("authorization", credential(data)),)
-    request = pb.WatchEventsRequest(resume_token=token).SerializeToString()
+    request = pb.WatchEventsRequest(**begin).SerializeToString()
     return channel.unary_stream(WATCH)(request, metadata=metadata)
 
 
-async def _survey(
-    channel: grpc.aio.Channel, data: Path, start: str, end: str
-) -> _Stored:
-    """Read between two tokens; see that nothing is missing, and how much it is."""
-    call = _watch(channel, data, start)
+async def _survey(channel: grpc.aio.Channel, data: Path, start: str) -> _Stored:
+    """Read all after a token; see that nothing is missing, and how much it is."""
+    end = await _place_now(channel, data)
+    call = _watch(channel, data, resume_token=start)
     events = size = place = 0
     token = start
     while token != end:
@@ -135,18 +137,18 @@ async def _survey(
         size += len(message)
     call.cancel()
     await call.code()
-    return _Stored(start, end, events, size)
+    return _Stored(start, events, size)
 
 
-async def _resume(channel: grpc.aio.Channel, data: Path, stored: _Stored) -> None:
+async def _resume(
+    channel: grpc.aio.Channel, data: Path, stored: _Stored, end: str
+) -> None:
     """Read up to the last token; it is the same for all streams of one filter."""
-    call = _watch(channel, data, stored.start)
-    end, size = stored.end.encode(), 0
-    while True:
+    call = _watch(channel, data, resume_token=stored.start)
+    size, message = 0, b""
+    while end.encode() not in message:
         message = await call.read()
         size += len(message)
-        if end in message:
-            break
     call.cancel()
     await call.code()
     if not 0.99 < size / stored.size < 1.01:
