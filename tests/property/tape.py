@@ -184,9 +184,9 @@ def shortened(divergence: Divergence) -> Divergence:
     return divergence
 
 
-def main(count: int) -> int:
-    """Run the tapes of the first seeds until engine and oracle differ."""
-    for seed in range(count):
+def main(count: int, likely: int = 0) -> int:
+    """Run a tape, then those of the first seeds, until engine and oracle differ."""
+    for seed in (likely, *range(count)):
         try:
             run(seed)
         except Divergence as divergence:
@@ -196,4 +196,4 @@ def main(count: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -1,5 +1,6 @@
 """The tapes find bugs: each patch in tests/bugs plants one in a copy of the engine."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def test_each_bug_fits_the_code_as_it_is() -> None:
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_tapes_find_the_planted_bug(patch: Path, copy: Path) -> None:
     plant(patch, copy)
+    # It found the bug when the bug was planted, or another has to.
+    [likely] = re.findall(r"^Seed (\d+) finds it\.$", patch.read_text(), re.MULTILINE)
 
-    tapes = run(copy, "tests.property.tape", TAPES)
+    tapes = run(copy, "tests.property.tape", TAPES, likely)
 
     assert tapes.returncode == DIVERGED, tapes.stdout + tapes.stderr
 
