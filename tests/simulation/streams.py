@@ -320,14 +320,18 @@ def _small_log(kept_seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def planted_gap(after: int) -> Iterator[None]:
-    """Lose one change set, the way a wrong bound would: what checks has to say so."""
-    read, left = Cursor.read, [after]
+def planted_gap(every: int) -> Iterator[None]:
+    """Lose a change set of so many, the way a wrong bound would: what checks has to say so.
+
+    More than one, since nobody misses what is lost to a stream that is cut just then.
+    """
+    read, left = Cursor.read, [every]
 
     def lossy(self: Cursor, until: int | None = None) -> Any:
         found = read(self, until)
         left[0] -= len(found)
-        if found and left[0] < 0 <= left[0] + len(found):
+        if found and left[0] < 0:
+            left[0] = every
             return found[1:]
         return found
 
@@ -349,7 +353,7 @@ def main() -> int:
     parser.add_argument("--kept", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--minutes", type=float, default=15, metavar="N")
-    parser.add_argument("--plant", action="store_true", help="lose one change set")
+    parser.add_argument("--plant", action="store_true", help="lose some change sets")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
@@ -361,7 +365,9 @@ def main() -> int:
         seed=arguments.seed,
     )
     timed = asyncio.wait_for(run(plan), arguments.minutes * 60)
-    plant = planted_gap(plan.changes // 2) if arguments.plant else nullcontext()
+    plant = (
+        planted_gap(max(1, plan.changes // 10)) if arguments.plant else nullcontext()
+    )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, plant:
             tally = runner.run(timed)

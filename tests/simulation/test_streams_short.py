@@ -14,7 +14,7 @@ async def test_streams_that_are_cut_tell_everything_once_and_in_order() -> None:
 
 async def test_a_change_set_that_is_lost_is_noticed() -> None:
     plan = Plan(subscribers=20, changes=1_000, cuts=2, kept_seconds=0.5)
-    with planted_gap(after=500):
+    with planted_gap(every=100):
         tally = await run(plan)
 
     assert any("gap" in problem for problem in tally.problems), tally.line()
