@@ -32,6 +32,8 @@ from flexcore.v1 import routing_service_pb2 as pb
 
 #: of all cuts, those after which a subscriber comes back when the log is cleaned up
 LATE = 0.02
+#: change sets that the planted gap loses
+LOST = 5
 CLIENTS = 20
 WRITERS = 8
 #: every n-th subscriber holds a session of several workers, or watches events
@@ -321,17 +323,19 @@ def _small_log(kept_seconds: float) -> Iterator[None]:
 
 @contextmanager
 def planted_gap(every: int) -> Iterator[None]:
-    """Lose a change set of so many, the way a wrong bound would: what checks has to say so.
+    """Lose change sets, the way a wrong bound would: what checks has to say so.
 
-    More than one, since nobody misses what is lost to a stream that is cut just then.
+    More than one, since nobody misses what is lost to a stream that is cut just then; and
+    none of the last, for which whoever lost it would wait.
     """
-    read, left = Cursor.read, [every]
+    read, left, times = Cursor.read, [every], [LOST]
 
     def lossy(self: Cursor, until: int | None = None) -> Any:
         found = read(self, until)
         left[0] -= len(found)
-        if found and left[0] < 0:
+        if found and left[0] < 0 < times[0]:
             left[0] = every
+            times[0] -= 1
             return found[1:]
         return found
 
