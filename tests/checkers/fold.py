@@ -160,7 +160,10 @@ class Fold:
     def _caught_up(self, untold: bool) -> bool:
         """Say whether the matcher surely knows of everybody what changed for all."""
         if untold:
-            self._untold = len(self.waiting) + len(self._workers)
+            tasks = (row for row in self.rows.values() if isinstance(row, Task))
+            # Assigned ones too: whether a task still waits it looks at when it comes to it.
+            open_tasks = sum(row.status in OPEN_TASK for row in tasks)
+            self._untold = open_tasks + len(self._workers)
         self._untold = max(0, self._untold - limits.TOLD_AT_ONCE)
         return not self._untold
 
