@@ -234,8 +234,8 @@ CLEANUP_INTERVAL = 60 * SECOND
 #: commands after which the writer checks for a checkpoint and a clean-up; one step of a
 #: clean-up deletes more than they write
 UPKEEP_COMMANDS = 250
-#: a stream message carries at most this many events, and bytes unless one event alone is
-#: larger (overflow: the rest comes in the next message)
+#: a stream message carries at most this many events, or rows, figures or answers, and
+#: bytes unless one alone is larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
 STREAM_MESSAGE_BYTES = 256 * 1024
 #: what streams showed lately and share: of messages, and of change sets as much again

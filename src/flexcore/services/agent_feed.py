@@ -16,7 +16,7 @@ from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError, NotFound, ResourceExhausted
 from flexcore.engine.commands import Answer, Principal
 from flexcore.engine.port import LogCursor, Port
-from flexcore.services.convert_event import snapshot_to_proto, worker_events
+from flexcore.services.convert_event import reservation_snapshot, worker_events
 from flexcore.services.credit import CreditWindow
 from flexcore.services.resume_tokens import ResumeTokens, SetHash
 from flexcore.services.shown import Shown
@@ -54,7 +54,11 @@ class _Left(msgspec.Struct, frozen=True):
 
 
 class AgentFeed:
-    """Writes one session; `deleted` is called with workers who are told of no more."""
+    """Writes one session.
+
+    `check` raises when it may be served no more; `deleted` is called with workers who are
+    told of no more.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,8 @@ class AgentFeed:
         shown: Shown,
         cursor: LogCursor,
         context: grpc.aio.ServicerContext[Any, Any],
+        *,
+        check: Callable[[], None],
         deleted: Callable[[Sequence[str]], None],
     ) -> None:
         self._port = port
@@ -74,7 +80,8 @@ class AgentFeed:
         self.workers: set[str] = set()
         self._hash = SetHash(_RPC)
         self._tokens = ResumeTokens(port, principal, self._hash.digest)
-        self._writer = Writer(context, self._tokens, cursor.position)
+        self._writer = Writer(context, self._tokens, pb.AgentSessionResponse, check)
+        self._writer.begin(cursor.position)
         self._window = CreditWindow(port.now)
         #: read from the log, and not yet written
         self._queue: deque[_Told | _Joined | _Left] = deque()
@@ -112,8 +119,9 @@ class AgentFeed:
         head = self._port.log_end(self._principal).head
         if head - at > limits.STREAM_BEHIND_EVENTS:
             return False
-        self._cursor.position = self._writer.written = at
         self._hash, self._tokens.stream = whole, whole.digest
+        self._cursor.position = at
+        self._writer.begin(at)
         for sid in sids:
             self.workers.add(sid)
             self._cursor.watch(sid)
@@ -165,27 +173,30 @@ class AgentFeed:
             return await self._write_events()
         if isinstance(first, _Joined):
             self._queue.popleft()
-            self._hash.add(first.sid)
-            await self._write_change(
-                pb.AgentSessionResponse(snapshot=snapshot_to_proto(first.snapshot)),
-                first.snapshot.sequence,
-            )
+            await self._write_snapshot(first)
         elif isinstance(first, _Left):
             self._queue.popleft()
-            for sid in first.leaving:
-                self._hash.remove(sid)
-            left = pb.Unsubscribed(worker_sids=[*first.leaving, *first.others])
-            if first.error is not None:
-                left.status = status_to_proto(first.error).SerializeToString()
-            await self._write_change(
-                pb.AgentSessionResponse(unsubscribed=left), self._writer.written
-            )
+            await self._write_left(first)
         return first is not None
 
-    async def _write_change(self, response: pb.AgentSessionResponse, at: int) -> None:
-        """Write what changes whom the token stands for."""
+    async def _write_snapshot(self, joined: _Joined) -> None:
+        """Write how things stand with a worker, for whom the token stands from then on."""
+        self._hash.add(joined.sid)
         self._tokens.stream = self._hash.digest
-        await self._send(response, at, complete=True)
+        parts = reservation_snapshot(joined.snapshot)
+        await self._writer.write_parts(parts, joined.snapshot.sequence)
+        self._cursor.beaten()
+
+    async def _write_left(self, gone: _Left) -> None:
+        """Write who is told of no more, for whom the token does not stand any longer."""
+        for sid in gone.leaving:
+            self._hash.remove(sid)
+        self._tokens.stream = self._hash.digest
+        left = pb.Unsubscribed(worker_sids=[*gone.leaving, *gone.others])
+        if gone.error is not None:
+            left.status = status_to_proto(gone.error).SerializeToString()
+        response = pb.AgentSessionResponse(unsubscribed=left)
+        await self._send(response, self._writer.written, complete=True)
 
     async def _write_events(self) -> bool:
         events: list[bytes] = []

@@ -30,14 +30,19 @@ class AgentSession:
     def __init__(
         self, port: Port, shown: Shown, context: Context, calls: Calls, rules: Rules
     ) -> None:
-        self._port = port
         self._rules = rules
         principal = session().principal
         self._cursor = cursor = port.cursor(principal)
         self._commands = AgentCommands(port, session(), calls, cursor.wake)
         self._voucher = voucher = port.vouch(principal, cursor.wake)
         self._feed = AgentFeed(
-            port, principal, shown, cursor, context, voucher.disconnect
+            port,
+            principal,
+            shown,
+            cursor,
+            context,
+            check=self._commands.check,
+            deleted=voucher.disconnect,
         )
         self._workers = AgentWorkers(port, principal, cursor, voucher, self._feed)
 
@@ -81,7 +86,6 @@ class AgentSession:
 
     async def _write(self, reader: "asyncio.Task[None]") -> None:
         while True:
-            self._commands.session.check(self._port)
             self._feed.check()
             if reader.done():
                 reader.result()

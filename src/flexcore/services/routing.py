@@ -1,6 +1,7 @@
 """RoutingService: tasks and reservations."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from flexcore.services import routing_commands as make
 from flexcore.services import statistics
 from flexcore.services.agent_session import AgentSession
 from flexcore.services.convert import given, words
-from flexcore.services.convert_event import snapshot_to_proto, worker_events
+from flexcore.services.convert_event import reservation_snapshot, worker_events
 from flexcore.services.convert_explanation import explanation_to_proto
 from flexcore.services.convert_routing import (
     RESERVATION_STATUS_TEXT,
@@ -250,12 +251,10 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         tokens = ResumeTokens(
             self._port, principal, stream_hash("StreamReservations", worker_sid)
         )
-        start, resumes = snapshot.sequence, False
+        at = None
         if request.resume_token:
             at = tokens.read(request.resume_token)
-            resumes = snapshot.sequence - at <= limits.STREAM_BEHIND_EVENTS
             self._port.check_place(principal, at)
-            start = at if resumes else start
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
             events = worker_events(change_set, self._shown.encode, (worker_sid,))
@@ -263,13 +262,15 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
 
         account = principal.account_sid
         telling = self._shown.telling(account, tokens.stream, show)
-        stream = Stream(context, tokens, start, telling, pb.StreamReservationsResponse)
-        if not resumes:
-            first = pb.StreamReservationsResponse()
-            first.snapshot.MergeFrom(snapshot_to_proto(snapshot))
-            await stream.write(first, start)
-        tail = self._port.tail(principal, start, worker_sid)
-        await stream.follow(self._port, session(), _while_there(tail, worker_sid))
+        check = partial(session().check, self._port)
+        response = pb.StreamReservationsResponse
+        stream = Stream(context, tokens, response, check, telling)
+        if at is None or snapshot.sequence - at > limits.STREAM_BEHIND_EVENTS:
+            await stream.write_parts(reservation_snapshot(snapshot), snapshot.sequence)
+        else:
+            stream.begin(at)
+        tail = self._port.tail(principal, stream.written, worker_sid)
+        await stream.follow(_while_there(tail, worker_sid))
 
 
 async def _while_there(
