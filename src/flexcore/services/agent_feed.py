@@ -15,7 +15,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError, NotFound, ResourceExhausted
 from flexcore.engine.commands import Answer, Principal
-from flexcore.engine.port import LogCursor, Port
+from flexcore.engine.port import LogCursor, Port, Voucher
 from flexcore.services.convert_event import reservation_snapshot, worker_events
 from flexcore.services.credit import CreditWindow
 from flexcore.services.resume_tokens import ResumeTokens, SetHash
@@ -54,11 +54,7 @@ class _Left(msgspec.Struct, frozen=True):
 
 
 class AgentFeed:
-    """Writes one session.
-
-    `check` raises when it may be served no more; `deleted` is called with workers who are
-    told of no more.
-    """
+    """Writes one session; `check` raises when it may be served no more."""
 
     def __init__(
         self,
@@ -67,15 +63,15 @@ class AgentFeed:
         shown: Shown,
         cursor: LogCursor,
         context: grpc.aio.ServicerContext[Any, Any],
+        voucher: Voucher,
         *,
         check: Callable[[], None],
-        deleted: Callable[[Sequence[str]], None],
     ) -> None:
         self._port = port
         self._principal = principal
         self._shown = shown
         self._cursor = cursor
-        self._deleted = deleted
+        self._voucher = voucher
         #: who is told of, as read and as written
         self.workers: set[str] = set()
         self._hash = SetHash(_RPC)
@@ -100,10 +96,11 @@ class AgentFeed:
         self._queue.append(_Joined(sid, snapshot))
 
     def leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
-        """Tell of workers no more, once everything before is written, and say so."""
+        """Let go of workers, and say so once everything before is written."""
+        self._voucher.disconnect(sids)
         leaving = [sid for sid in sids if sid in self.workers]
-        for sid in leaving:
-            self.workers.discard(sid)
+        self.workers.difference_update(leaving)
+        for sid in sids:
             self._cursor.unwatch(sid)
         others = [sid for sid in sids if sid not in leaving]
         self._queue.append(_Left(leaving, others, error))
@@ -246,6 +243,6 @@ class AgentFeed:
             for number, (sequence, field) in enumerate(events, 1):
                 end = change_set.last_sequence if number == len(events) else 0
                 self._queue.append(_Told(sequence, field, end))
-            for sid in [s for s in change_set.deleted if s in self.workers]:
-                self._deleted((sid,))
-                self.leave((sid,), NotFound("worker", sid))
+            for sid in change_set.deleted:
+                if sid in self.workers or self._voucher.vouches(sid):
+                    self.leave((sid,), NotFound("worker", sid))

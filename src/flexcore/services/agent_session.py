@@ -41,8 +41,8 @@ class AgentSession:
             shown,
             cursor,
             context,
+            voucher,
             check=self._commands.check,
-            deleted=voucher.disconnect,
         )
         self._workers = AgentWorkers(port, principal, cursor, voucher, self._feed)
 
