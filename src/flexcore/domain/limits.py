@@ -279,6 +279,9 @@ STATISTICS_MINUTES_MAX = LOG_RETENTION // MINUTE
 #: queues asked about at once, and thresholds of waiting (overflow: INVALID_ARGUMENT)
 STATISTICS_QUEUES_MAX = 50
 SPLITS_MAX = 20
+#: priorities by which open tasks are told, of each queue and channel (overflow: the
+#: lowest are left out; the total has their tasks)
+PRIORITIES_TOLD = 250
 SERVICE_LEVEL_SECONDS_DEFAULT = 20
 SHORT_ABANDON_SECONDS_DEFAULT = 5
 #: how often statistics are read for those who watch, and queues read or
