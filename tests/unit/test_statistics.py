@@ -467,6 +467,20 @@ async def test_the_log_is_read_in_small_pieces(
 # --- how things stand ------------------------------------------------------------------
 
 
+async def test_the_highest_priorities_are_told_where_there_are_many(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PRIORITIES_TOLD", 3)
+    for priority in (4, 1, 7, 9, 1, 4):
+        task = await add_task(running, priority=priority)
+    found = (await figures(running, Scope.TASK_QUEUE, task.task_queue_sid)).real_time
+
+    for tasks in (found.tasks, *found.channels.values()):
+        assert tasks is not None
+        assert tasks.by_priority == {9: 1, 7: 1, 4: 2}
+        assert tasks.by_status["pending"] == 6
+
+
 async def test_how_a_queue_stands(running: Running) -> None:
     worker = await hire(running)
     away = c.CreateWorker(workspace_sid="", friendly_name="bob", activity="Offline")

@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from flexcore import _wire
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
-from flexcore.domain.errors import Reason, ResourceExhausted
+from flexcore.domain.errors import Reason, ResourceExhausted, Unauthenticated
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.domain.model import Workspace
 from flexcore.engine import commands as c
@@ -20,9 +20,10 @@ from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import Session, begin
 from flexcore.services.shown import Shown
 from flexcore.services.statistics_streams import StatisticsStreams
-from flexcore.services.streams import Stream
+from flexcore.services.streams import Stream, Writer
 from flexcore.v1 import event_service_pb2 as pb
 from flexcore.v1 import routing_service_pb2
+from flexcore.v1.routing_service_pb2 import StreamReservationsResponse
 from tests.engines import Running
 from tests.staff import state_of
 
@@ -57,15 +58,25 @@ class Keyless(Session, frozen=True):
         pass
 
 
+def keyless() -> None:
+    """Check a key that is never revoked."""
+
+
 @pytest.fixture
 async def running(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Running]:
     running = await Running(tmp_path / "data", clock).start()
+    yield running
+    await running.close()
+
+
+@pytest.fixture
+async def loaded(running: Running) -> Running:
+    """Return it with a long log."""
     attributes = '{"a":"' + "x" * 60_000 + '"}'
     tasks = (c.CreateTask(attributes=attributes),) * 15
     for _ in range(LOG_BYTES // (15 * 60_000)):
         await running.submit(c.BatchCreateTasks(tasks=tasks))
-    yield running
-    await running.close()
+    return running
 
 
 def watch(
@@ -84,9 +95,10 @@ def watch(
     # of a context it needs `write`
     context: Any = wire
     telling = shown.telling(principal.account_sid, tokens.stream, show)
-    stream = Stream(context, tokens, 0, telling, pb.WatchEventsResponse)
+    stream = Stream(context, tokens, pb.WatchEventsResponse, keyless, telling)
+    stream.begin(0)
     tail = port.tail(principal, 0, known=stream.known)
-    return asyncio.create_task(stream.follow(port, Keyless(principal, ""), tail))
+    return asyncio.create_task(stream.follow(tail))
 
 
 def resident() -> int:
@@ -97,15 +109,15 @@ def resident() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 async def test_a_stalled_stream_holds_a_bounded_piece_of_the_log(
-    running: Running,
+    loaded: Running,
 ) -> None:
     warm = Wire(most=10_000)
-    task = watch(running, warm)
+    task = watch(loaded, warm)
     await warm.enough.wait()
     task.cancel()
     before = resident()
     wires = [Wire(most=0) for _ in range(STREAMS)]
-    tasks = [watch(running, wire) for wire in wires]
+    tasks = [watch(loaded, wire) for wire in wires]
     for wire in wires:
         await wire.stalled.wait()
     grown = resident() - before
@@ -118,11 +130,11 @@ async def test_a_stalled_stream_holds_a_bounded_piece_of_the_log(
 
 
 async def test_a_stalled_stream_ends_with_its_token_and_others_do_not_wait(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    loaded: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "STREAM_WRITE_TIMEOUT", limits.SECOND // 5)
     stalled, reading = Wire(most=2), Wire(most=10_000)
-    tasks = [watch(running, stalled), watch(running, reading)]
+    tasks = [watch(loaded, stalled), watch(loaded, reading)]
     await stalled.stalled.wait()
     await reading.enough.wait()
     assert not tasks[0].done()
@@ -134,6 +146,49 @@ async def test_a_stalled_stream_ends_with_its_token_and_others_do_not_wait(
     assert ended.value.reason is Reason.READER_BEHIND
     last = pb.WatchEventsResponse.FromString(stalled.taken[1])
     assert ended.value.metadata["resume_token"] == last.resume_token
+
+
+def writer(running: Running, wire: Wire, check: Callable[[], None]) -> Writer:
+    port, principal = running.engine, running.principal
+    tokens = ResumeTokens(port, principal, stream_hash("StreamReservations", "WK"))
+    context: Any = wire
+    return Writer(context, tokens, StreamReservationsResponse, check)
+
+
+async def test_who_reads_half_a_snapshot_is_ended_without_a_place_in_the_log(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token of its end would lead past what never arrived."""
+    monkeypatch.setattr(limits, "STREAM_WRITE_TIMEOUT", limits.SECOND // 5)
+    made: list[int] = []
+
+    def parts() -> Iterator[bytes]:
+        for number in range(9):
+            made.append(number)
+            yield b""
+
+    wire = Wire(most=2)
+    with pytest.raises(ResourceExhausted) as ended:
+        await writer(running, wire, keyless).write_parts(parts(), 5)
+
+    assert ended.value.reason is Reason.READER_BEHIND
+    assert ended.value.metadata == {"resume_token": ""}
+    told = [StreamReservationsResponse.FromString(each) for each in wire.taken]
+    assert [(each.complete, each.resume_token) for each in told] == [(False, "")] * 3
+    # What nobody may ever read is not even made.
+    assert len(made) == 4
+
+
+async def test_the_parts_of_a_snapshot_end_with_the_key(running: Running) -> None:
+    wire = Wire(most=10)
+
+    def check() -> None:
+        if len(wire.taken) == 2:
+            raise Unauthenticated("revoked")
+
+    with pytest.raises(Unauthenticated):
+        await writer(running, wire, check).write_parts([b""] * 9, 5)
+    assert len(wire.taken) == 2
 
 
 async def test_statistics_nobody_reads_end_too(

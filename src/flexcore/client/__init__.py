@@ -81,8 +81,6 @@ CREDENTIALS_FILE: Final = "credentials.json"
 CONNECT_SECONDS: Final = 10.0
 #: how long a unary call may take, with waiting for a server that restarts and repeats
 CALL_SECONDS: Final = 10.0
-#: a snapshot may hold hundreds of tasks of 64 KiB
-MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _SERVICE_CONFIG: Final = json.dumps(
     {
@@ -110,7 +108,6 @@ _SERVICE_CONFIG: Final = json.dumps(
 )
 _OPTIONS: Final = (
     ("grpc.service_config", _SERVICE_CONFIG),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 8_000),
     # The kernel of a server that is paused goes on acknowledging: only this notices.

@@ -111,6 +111,8 @@ class AgentSession:
         self.resumed = 0
         self.missed = 0
         self._sequence = 0
+        #: the parts of a snapshot that came so far
+        self._part = pb.ReservationSnapshot()
         self._items: deque[WorkerEvent | _Mark] = deque()
         self._news = asyncio.Event()
         self._commands: dict[str, tuple[pb.AgentCommand, asyncio.Future[Any]]] = {}
@@ -301,6 +303,7 @@ class AgentSession:
             if isinstance(item, WorkerEvent) and item.refusal is not None
         ]
         self._items = deque(refused)
+        self._part = pb.ReservationSnapshot()
         async with self._writing:
             self._given.clear()
             if self.resume_token and self._held:
@@ -371,13 +374,10 @@ class AgentSession:
     def _take(self, response: pb.AgentSessionResponse) -> None:
         mark = _Mark(None)
         if response.HasField("snapshot"):
-            sid = response.snapshot.worker.sid
-            if sid in self._told:  # it was too far behind
-                self._lose()
-                self._told, mark.anew = {}, True
-            self._told[sid] = None
-            mark.joined.append(sid)
-            self._items.append(WorkerEvent(sid, "snapshot", snapshot=response.snapshot))
+            self._part.MergeFrom(response.snapshot)
+            if response.complete:
+                self._take_joined(self._part, mark)
+                self._part = pb.ReservationSnapshot()
         if response.HasField("unsubscribed"):
             self._take_left(response.unsubscribed, mark)
         for event in response.events:
@@ -398,6 +398,15 @@ class AgentSession:
         else:
             self._items.append(mark)
         self._news.set()
+
+    def _take_joined(self, snapshot: pb.ReservationSnapshot, mark: _Mark) -> None:
+        sid = snapshot.worker.sid
+        if sid in self._told:  # it was too far behind
+            self._lose()
+            self._told, mark.anew = {}, True
+        self._told[sid] = None
+        mark.joined.append(sid)
+        self._items.append(WorkerEvent(sid, "snapshot", snapshot=snapshot))
 
     def _take_left(self, unsubscribed: pb.Unsubscribed, mark: _Mark) -> None:
         refusal = None

@@ -41,8 +41,11 @@ class Statistics(Resuming[routing_service_pb2.WatchStatisticsResponse, Statistic
         }
         self._workspace = statistics_pb2.WorkspaceStatistics()
         self._task_queues: dict[str, statistics_pb2.TaskQueueStatistics] = {}
+        #: what the messages told that came so far of the next view
+        self._part = routing_service_pb2.WatchStatisticsResponse()
 
     def _open(self) -> Any:
+        self._part = routing_service_pb2.WatchStatisticsResponse()
         return self._client.routing.WatchStatistics(**self._asked)
 
     async def _read(
@@ -50,13 +53,17 @@ class Statistics(Resuming[routing_service_pb2.WatchStatisticsResponse, Statistic
     ) -> AsyncIterator[StatisticsView]:
         if response.go_away:
             return
-        if response.HasField("workspace_statistics"):
-            self._workspace = response.workspace_statistics
-        before = {} if response.whole else self._task_queues
-        new = {each.sid: each for each in response.task_queue_statistics}
+        self._part.MergeFrom(response)
+        if not response.complete:
+            return
+        told, self._part = self._part, routing_service_pb2.WatchStatisticsResponse()
+        if told.HasField("workspace_statistics"):
+            self._workspace = told.workspace_statistics
+        before = {} if told.whole else self._task_queues
+        new = {each.sid: each for each in told.task_queue_statistics}
         self._task_queues = before | new
         yield StatisticsView(
-            response.time.ToDatetime(UTC), self._workspace, self._task_queues
+            told.time.ToDatetime(UTC), self._workspace, self._task_queues
         )
 
     def _handled(self, response: routing_service_pb2.WatchStatisticsResponse) -> None:

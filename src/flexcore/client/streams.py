@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -151,8 +151,11 @@ class Reservations(
     def __init__(self, client: "Client", worker_sid: str, resume_token: str) -> None:
         super().__init__(client, resume_token)
         self._worker_sid = worker_sid
+        #: the parts of a snapshot that came so far
+        self._part = routing_service_pb2.ReservationSnapshot()
 
     def _open(self) -> Any:
+        self._part = routing_service_pb2.ReservationSnapshot()
         return self._client.routing.StreamReservations(
             worker_sid=self._worker_sid, resume_token=self.resume_token
         )
@@ -160,18 +163,16 @@ class Reservations(
     async def _read(
         self, response: routing_service_pb2.StreamReservationsResponse
     ) -> AsyncIterator[ReservationEvent]:
-        snapshot = response.snapshot
-        if response.HasField("snapshot") and self.resume_token:
-            self.missed += 1  # it was too far behind
-        for reservation, task in zip(
-            snapshot.reservations, snapshot.tasks, strict=True
-        ):
-            yield ReservationEvent(
-                type=_LED_TO[reservation.status],
-                reservation=reservation,
-                task=task,
-                snapshot=True,
-            )
+        if response.HasField("snapshot"):
+            self.missed += bool(self.resume_token)  # it was too far behind
+            self._part.MergeFrom(response.snapshot)
+            if response.complete:
+                whole, self._part = (
+                    self._part,
+                    routing_service_pb2.ReservationSnapshot(),
+                )
+                for event in _open_ones(whole):
+                    yield event
         for event in self._fresh(response.events):
             yield ReservationEvent(
                 type=event.type,
@@ -251,7 +252,7 @@ class Messages(
     async def _read(
         self, response: conversation_service_pb2.WatchConversationResponse
     ) -> AsyncIterator[MessageEvent]:
-        if response.HasField("snapshot"):
+        if response.snapshot.HasField("conversation"):
             self._see(response.snapshot.conversation)
             async for message in self._said():
                 self._index = message.index
@@ -282,6 +283,18 @@ class Messages(
     def _see(self, conversation: conversation_pb2.Conversation) -> None:
         closed = conversation_pb2.CONVERSATION_STATE_CLOSED
         self._ended = conversation.state == closed
+
+
+def _open_ones(
+    snapshot: routing_service_pb2.ReservationSnapshot,
+) -> Iterator[ReservationEvent]:
+    for reservation, task in zip(snapshot.reservations, snapshot.tasks, strict=True):
+        yield ReservationEvent(
+            type=_LED_TO[reservation.status],
+            reservation=reservation,
+            task=task,
+            snapshot=True,
+        )
 
 
 #: the type of the event that led to the status of an open reservation

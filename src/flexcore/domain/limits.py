@@ -234,8 +234,8 @@ CLEANUP_INTERVAL = 60 * SECOND
 #: commands after which the writer checks for a checkpoint and a clean-up; one step of a
 #: clean-up deletes more than they write
 UPKEEP_COMMANDS = 250
-#: a stream message carries at most this many events, and bytes unless one event alone is
-#: larger (overflow: the rest comes in the next message)
+#: a stream message carries at most this many events, or rows, figures or answers, and
+#: bytes unless one alone is larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
 STREAM_MESSAGE_BYTES = 256 * 1024
 #: subjects whose own indexes a stream reads: a worker and its workspace (overflow: the
@@ -282,6 +282,9 @@ STATISTICS_MINUTES_MAX = LOG_RETENTION // MINUTE
 #: queues asked about at once, and thresholds of waiting (overflow: INVALID_ARGUMENT)
 STATISTICS_QUEUES_MAX = 50
 SPLITS_MAX = 20
+#: priorities by which open tasks are told, of each queue and channel (overflow: the
+#: lowest are left out; the total has their tasks)
+PRIORITIES_TOLD = 250
 SERVICE_LEVEL_SECONDS_DEFAULT = 20
 SHORT_ABANDON_SECONDS_DEFAULT = 5
 #: how often statistics are read for those who watch, and queues read or

@@ -20,6 +20,7 @@ from flexcore.domain.errors import (
     ResourceExhausted,
 )
 from flexcore.engine.port import Port
+from flexcore.services.pieces import fits
 from flexcore.services.session import Session, begin, refreshed
 from flexcore.services.status import code_of, status_to_proto
 from flexcore.v1 import routing_service_pb2 as pb
@@ -46,7 +47,7 @@ class AgentCommands:
         #: commands that wait, by worker; there is an entry as long as there is a task
         self._lanes: dict[str, deque[pb.AgentCommand]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._results: list[pb.CommandResult] = []
+        self._results: deque[pb.CommandResult] = deque()
         self._room = asyncio.Semaphore(limits.SESSION_COMMANDS)
         self._failure: BaseException | None = None
 
@@ -76,12 +77,21 @@ class AgentCommands:
         await self._room.acquire()
         self._refuse(command, error)
 
+    def check(self) -> None:
+        """Raise Unauthenticated if the session's credential expired or was revoked."""
+        self.session.check(self._port)
+
     def take(self) -> list[pb.CommandResult]:
-        """Return the answers there are, to be written; raises what nobody foresaw."""
+        """Return answers, as many as a message takes; raises what nobody foresaw."""
         if self._failure is not None:
             raise self._failure
-        results, self._results = self._results, []
-        for _ in results:
+        results: list[pb.CommandResult] = []
+        size = 0
+        while self._results:
+            size += self._results[0].ByteSize()
+            if results and not fits(len(results) + 1, size):
+                break
+            results.append(self._results.popleft())
             self._room.release()
         return results
 
@@ -126,7 +136,7 @@ class AgentCommands:
             self.session = refreshed(self._port, self.session, request.token)
             return pb.RefreshTokenResponse()
         # The session ends with its credential, but this command may be first.
-        self.session.check(self._port)
+        self.check()
         request.request_id = request.request_id or command.command_id
         begin(self.session.acting_for(command.worker_sid))
         return await self._calls[name](request, None)

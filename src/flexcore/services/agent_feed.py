@@ -6,7 +6,7 @@ joins or leaves has a place among them, and the token changes with what it stand
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -17,7 +17,7 @@ from flexcore.domain.errors import FlexcoreError, NotFound, ResourceExhausted
 from flexcore.engine.commands import Answer, Principal
 from flexcore.engine.port import LogCursor, Port, Voucher
 from flexcore.services.convert_event import (
-    snapshot_to_proto,
+    reservation_snapshot,
     worker_events,
     workspace_of,
 )
@@ -58,7 +58,7 @@ class _Left(msgspec.Struct, frozen=True):
 
 
 class AgentFeed:
-    """Writes one session."""
+    """Writes one session; `check` raises when it may be served no more."""
 
     def __init__(
         self,
@@ -68,6 +68,8 @@ class AgentFeed:
         cursor: LogCursor,
         context: grpc.aio.ServicerContext[Any, Any],
         voucher: Voucher,
+        *,
+        check: Callable[[], None],
     ) -> None:
         self._port = port
         self._principal = principal
@@ -79,7 +81,8 @@ class AgentFeed:
         self._workspaces: Counter[str] = Counter()
         self._hash = SetHash(_RPC)
         self._tokens = ResumeTokens(port, principal, self._hash.digest)
-        self._writer = Writer(context, self._tokens, cursor.position)
+        self._writer = Writer(context, self._tokens, pb.AgentSessionResponse, check)
+        self._writer.begin(cursor.position)
         self._window = CreditWindow(port.now)
         #: read from the log, and not yet written
         self._queue: deque[_Told | _Joined | _Left] = deque()
@@ -121,8 +124,9 @@ class AgentFeed:
         head = self._port.log_end(self._principal).head
         if head - at > limits.STREAM_BEHIND_EVENTS:
             return False
-        self._cursor.position = self._writer.written = at
         self._hash, self._tokens.stream = whole, whole.digest
+        self._cursor.position = at
+        self._writer.begin(at)
         for sid in sids:
             self._tell_of(sid, self._port.workspace_of(self._principal, sid))
         self._cursor.wake()
@@ -180,27 +184,30 @@ class AgentFeed:
             return await self._write_events()
         if isinstance(first, _Joined):
             self._queue.popleft()
-            self._hash.add(first.sid)
-            await self._write_change(
-                pb.AgentSessionResponse(snapshot=snapshot_to_proto(first.snapshot)),
-                first.snapshot.sequence,
-            )
+            await self._write_snapshot(first)
         elif isinstance(first, _Left):
             self._queue.popleft()
-            for sid in first.leaving:
-                self._hash.remove(sid)
-            left = pb.Unsubscribed(worker_sids=[*first.leaving, *first.others])
-            if first.error is not None:
-                left.status = status_to_proto(first.error).SerializeToString()
-            await self._write_change(
-                pb.AgentSessionResponse(unsubscribed=left), self._writer.written
-            )
+            await self._write_left(first)
         return first is not None
 
-    async def _write_change(self, response: pb.AgentSessionResponse, at: int) -> None:
-        """Write what changes whom the token stands for."""
+    async def _write_snapshot(self, joined: _Joined) -> None:
+        """Write how things stand with a worker, for whom the token stands from then on."""
+        self._hash.add(joined.sid)
         self._tokens.stream = self._hash.digest
-        await self._send(response, at, complete=True)
+        parts = reservation_snapshot(joined.snapshot)
+        await self._writer.write_parts(parts, joined.snapshot.sequence)
+        self._cursor.beaten()
+
+    async def _write_left(self, gone: _Left) -> None:
+        """Write who is told of no more, for whom the token does not stand any longer."""
+        for sid in gone.leaving:
+            self._hash.remove(sid)
+        self._tokens.stream = self._hash.digest
+        left = pb.Unsubscribed(worker_sids=[*gone.leaving, *gone.others])
+        if gone.error is not None:
+            left.status = status_to_proto(gone.error).SerializeToString()
+        response = pb.AgentSessionResponse(unsubscribed=left)
+        await self._send(response, self._writer.written, complete=True)
 
     async def _write_events(self) -> bool:
         events: list[bytes] = []

@@ -30,13 +30,20 @@ class AgentSession:
     def __init__(
         self, port: Port, shown: Shown, context: Context, calls: Calls, rules: Rules
     ) -> None:
-        self._port = port
         self._rules = rules
         principal = session().principal
         self._cursor = cursor = port.cursor(principal)
         self._commands = AgentCommands(port, session(), calls, cursor.wake)
         self._voucher = voucher = port.vouch(principal, cursor.wake)
-        self._feed = AgentFeed(port, principal, shown, cursor, context, voucher)
+        self._feed = AgentFeed(
+            port,
+            principal,
+            shown,
+            cursor,
+            context,
+            voucher,
+            check=self._commands.check,
+        )
         self._workers = AgentWorkers(port, principal, cursor, voucher, self._feed)
 
     async def serve(self, requests: AsyncIterator[pb.AgentSessionRequest]) -> None:
@@ -79,7 +86,6 @@ class AgentSession:
 
     async def _write(self, reader: "asyncio.Task[None]") -> None:
         while True:
-            self._commands.session.check(self._port)
             self._feed.check()
             if reader.done():
                 reader.result()

@@ -1,6 +1,7 @@
 """ConversationService: conversations and what is said in them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -13,7 +14,7 @@ from flexcore.services.convert_conversation import (
     CONVERSATION_STATE_TEXT,
     media_from_proto,
 )
-from flexcore.services.convert_event import conversation_events
+from flexcore.services.convert_event import conversation_events, conversation_snapshot
 from flexcore.services.convert_rows import answer_to_proto, rows_to_proto
 from flexcore.services.paging import list_page
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
@@ -152,9 +153,6 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
         tokens = ResumeTokens(
             self._port, principal, stream_hash("WatchConversation", sid)
         )
-        start = snapshot.sequence
-        if request.resume_token:
-            start = tokens.read(request.resume_token)
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
             events = conversation_events(change_set, self._shown.encode, sid)
@@ -162,10 +160,11 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
 
         account = principal.account_sid
         telling = self._shown.telling(account, tokens.stream, show)
-        stream = Stream(context, tokens, start, telling, pb.WatchConversationResponse)
-        if not request.resume_token:
-            first = pb.WatchConversationResponse()
-            rows_to_proto(first.snapshot, snapshot.rows)
-            await stream.write(first, start)
-        tail = self._port.tail(principal, start, (sid,))
-        await stream.follow(self._port, session(), tail)
+        check = partial(session().check, self._port)
+        response = pb.WatchConversationResponse
+        stream = Stream(context, tokens, response, check, telling)
+        if request.resume_token:
+            stream.begin(tokens.read(request.resume_token))
+        else:
+            await stream.write_parts(conversation_snapshot(snapshot), snapshot.sequence)
+        await stream.follow(self._port.tail(principal, stream.written, (sid,)))

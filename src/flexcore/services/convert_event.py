@@ -1,10 +1,11 @@
 """What narrow streams show: snapshots, and events of some workers or a conversation.
 
-Events are bytes, fields of a response, joined of what was encoded once for all streams.
+Both are bytes, fields of a response. Events are joined of what was encoded once for all
+streams; a snapshot is encoded one message at a time, while it is written.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 from google.protobuf.message import Message as AnyMessage
 
@@ -18,6 +19,7 @@ from flexcore.domain.model import (
     Receipt,
     Reservation,
     Row,
+    Task,
     Worker,
     WorkerChannel,
 )
@@ -26,18 +28,47 @@ from flexcore.services.convert_rows import rows_to_proto
 from flexcore.services.convert_workspace import add_load
 from flexcore.services.encoded import Encoded
 from flexcore.services.layout import Layout
+from flexcore.services.pieces import messages_of
 from flexcore.v1 import conversation_service_pb2, routing_service_pb2
+
+M = TypeVar("M", bound=AnyMessage)
 
 #: encodes a change set, or knows how others encoded it
 Encode: TypeAlias = Callable[[ChangeSet], Encoded]
 
 
-def snapshot_to_proto(snapshot: Answer) -> routing_service_pb2.ReservationSnapshot:
-    """Convert how things stand with a worker."""
-    shown = routing_service_pb2.ReservationSnapshot()
-    rows_to_proto(shown, snapshot.rows, snapshot.time, snapshot.names)
-    add_load(shown.worker_channels, snapshot.rows, shown.worker)
-    return shown
+def reservation_snapshot(snapshot: Answer) -> Iterator[bytes]:
+    """Yield how things stand with a worker: a field of a response for each message."""
+    field = routing_service_pb2.StreamReservationsResponse.SNAPSHOT_FIELD_NUMBER
+    return (_wire.delimited(field, part) for part in messages_of(_standing(snapshot)))
+
+
+def _standing(snapshot: Answer) -> Iterator[bytes]:
+    """Yield what is bounded in one piece, then each reservation with its task."""
+    work = (Reservation, Task)
+    rest = (row for row in snapshot.rows if not isinstance(row, work))
+    first = _shown(routing_service_pb2.ReservationSnapshot(), rest, snapshot)
+    add_load(first.worker_channels, snapshot.rows, first.worker)
+    yield first.SerializeToString()
+    rows = {row.sid: row for row in snapshot.rows}
+    for row in snapshot.rows:
+        if isinstance(row, Reservation):
+            held = routing_service_pb2.ReservationSnapshot()
+            yield _shown(held, _with_task(row, rows), snapshot).SerializeToString()
+
+
+def conversation_snapshot(snapshot: Answer) -> Iterator[bytes]:
+    """Yield how things stand in a conversation: a field of a response for each message."""
+    field = conversation_service_pb2.WatchConversationResponse.SNAPSHOT_FIELD_NUMBER
+    told = conversation_service_pb2.ConversationSnapshot
+    pieces = (
+        _shown(told(), (row,), snapshot).SerializeToString() for row in snapshot.rows
+    )
+    return (_wire.delimited(field, part) for part in messages_of(pieces))
+
+
+def _shown(message: M, rows: Iterable[Row], snapshot: Answer) -> M:
+    return rows_to_proto(message, rows, snapshot.time, snapshot.names)
 
 
 def workspace_of(snapshot: Answer) -> str:

@@ -1,6 +1,7 @@
 """EventService: the account's log."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -46,12 +47,14 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             return [_wire.delimited(_CHANGE_SETS, part) for part in parts]
 
         telling = self._shown.telling(principal.account_sid, stream_of, show)
-        stream = Stream(context, tokens, start or 0, telling, pb.WatchEventsResponse)
+        check = partial(session().check, self._port)
+        stream = Stream(context, tokens, pb.WatchEventsResponse, check, telling)
+        stream.begin(start or 0)
         if start is None:
             tail = self._oldest(log_filter, stream)
         else:
             tail = self._tail(start, log_filter, stream.known)
-        await stream.follow(self._port, session(), tail)
+        await stream.follow(tail)
 
     async def ListEvents(
         self, request: pb.ListEventsRequest, context: Context

@@ -1,6 +1,7 @@
 """RoutingService: tasks and reservations."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,7 +17,7 @@ from flexcore.services import statistics
 from flexcore.services.agent_session import AgentSession
 from flexcore.services.convert import given, words
 from flexcore.services.convert_event import (
-    snapshot_to_proto,
+    reservation_snapshot,
     worker_events,
     workspace_of,
 )
@@ -255,12 +256,10 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
         tokens = ResumeTokens(
             self._port, principal, stream_hash("StreamReservations", worker_sid)
         )
-        start, resumes = snapshot.sequence, False
+        at = None
         if request.resume_token:
             at = tokens.read(request.resume_token)
-            resumes = snapshot.sequence - at <= limits.STREAM_BEHIND_EVENTS
             self._port.check_place(principal, at)
-            start = at if resumes else start
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
             encode = self._shown.encode
@@ -269,13 +268,16 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
 
         account = principal.account_sid
         telling = self._shown.telling(account, tokens.stream, show)
-        stream = Stream(context, tokens, start, telling, pb.StreamReservationsResponse)
-        if not resumes:
-            first = pb.StreamReservationsResponse()
-            first.snapshot.MergeFrom(snapshot_to_proto(snapshot))
-            await stream.write(first, start)
-        tail = self._port.tail(principal, start, (worker_sid, workspace_sid))
-        await stream.follow(self._port, session(), _while_there(tail, worker_sid))
+        check = partial(session().check, self._port)
+        response = pb.StreamReservationsResponse
+        stream = Stream(context, tokens, response, check, telling)
+        if at is None or snapshot.sequence - at > limits.STREAM_BEHIND_EVENTS:
+            await stream.write_parts(reservation_snapshot(snapshot), snapshot.sequence)
+        else:
+            stream.begin(at)
+        subjects = (worker_sid, workspace_sid)
+        tail = self._port.tail(principal, stream.written, subjects)
+        await stream.follow(_while_there(tail, worker_sid))
 
 
 async def _while_there(

@@ -14,6 +14,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.log import ChangeSet
 from flexcore.services.encoded import Encoded, encode
+from flexcore.services.pieces import fits, messages_of
 
 #: bytes an entry takes besides what it holds
 _ENTRY_BYTES = 400
@@ -126,31 +127,13 @@ def _tell(change_sets: Sequence[ChangeSet], until: int, show: Show) -> Told:
     for taken, change_set in enumerate(change_sets):
         more = show(change_set)
         added = sum(map(len, more))
-        if not _fits(len(pieces) + len(more), size + added):
+        if not fits(len(pieces) + len(more), size + added):
             if taken:
                 end = change_set.first_sequence - 1
                 return Told((b"".join(pieces),), taken, end, full=True)
             rest = change_sets[1:]
             end = rest[0].first_sequence - 1 if rest else until
-            return Told(_cut(more), 1, end, full=True)
+            return Told(tuple(messages_of(more)), 1, end, full=True)
         pieces += more
         size += added
     return Told((b"".join(pieces),), len(change_sets), until, full=False)
-
-
-def _cut(pieces: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Join pieces to messages, as many to each as fit."""
-    messages: list[list[bytes]] = [[]]
-    size = 0
-    for piece in pieces:
-        if messages[-1] and not _fits(len(messages[-1]) + 1, size + len(piece)):
-            messages.append([])
-            size = 0
-        messages[-1].append(piece)
-        size += len(piece)
-    return tuple(map(b"".join, messages))
-
-
-def _fits(count: int, size: int) -> bool:
-    most = limits.STREAM_MESSAGE_EVENTS
-    return count <= most and size <= limits.STREAM_MESSAGE_BYTES

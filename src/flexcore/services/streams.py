@@ -3,10 +3,12 @@
 A stream is a cursor into the account's tail. Its token names the position up to which
 everything was written; it lies at the end of a change set, and so does every message
 that is complete. One that is large is cut into messages; only the last of them says so.
+So is what a stream begins with, a snapshot: until it is whole there is no place to go on
+from.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -14,9 +16,8 @@ from google.protobuf.message import Message
 
 from flexcore.domain import limits
 from flexcore.domain.errors import Reason, ResourceExhausted
-from flexcore.engine.port import Port, TailBatch
+from flexcore.engine.port import TailBatch
 from flexcore.services.resume_tokens import ResumeTokens
-from flexcore.services.session import Session
 from flexcore.services.shown import Telling, Told
 
 
@@ -43,22 +44,27 @@ async def write_in_time(
 class Writer:
     """Writes responses with their tokens, and ends the stream when nobody reads.
 
-    Every response has the fields resume_token and complete.
+    `response` is the class of the messages, which has the fields resume_token, complete
+    and go_away; `check` raises when the caller may be served no more.
     """
 
     def __init__(
         self,
         context: grpc.aio.ServicerContext[Any, Any],
         tokens: ResumeTokens,
-        start: int,
+        response: type[Message],
+        check: Callable[[], None],
     ) -> None:
         self._context = context
         self._tokens = tokens
-        self.begin(start)
+        self._response = response
+        self._check = check
+        #: up to here everything was written, and the token that says so; "" at no place
+        self.written = 0
+        self._token = ""
 
     def begin(self, start: int) -> None:
         """Begin after a position."""
-        #: up to here everything was written, and the token that says so
         self.written = start
         self._token = self._tokens.write(start)
 
@@ -70,18 +76,33 @@ class Writer:
         complete: bool = True,
         fields: bytes = b"",
     ) -> None:
-        """Write a message with its token; ResourceExhausted when nobody reads.
+        """Write a message with the token of a place; ResourceExhausted when nobody reads.
 
         `fields` are those of it that are encoded already.
         """
         token = self._tokens.write(sequence)
-        response.resume_token = token  # type: ignore[attr-defined]
-        response.complete = complete  # type: ignore[attr-defined]
+        await self._put(response, token, fields, complete=complete)
+        self.written, self._token = sequence, token
+
+    async def write_parts(self, parts: Iterable[bytes], sequence: int) -> None:
+        """Write one message for each part; the token moves with the last."""
+        rest = iter(parts)
+        last = next(rest)
+        for part in rest:
+            await self._put(self._response(), self._token, last, complete=False)
+            last = part
+        await self.write(self._response(), sequence, fields=last)
+
+    async def _put(
+        self, response: Any, token: str, fields: bytes, *, complete: bool
+    ) -> None:
+        self._check()
+        response.resume_token = token
+        response.complete = complete
         try:
             await write_in_time(self._context, fields + response.SerializeToString())
         except ResourceExhausted as error:
             raise self.behind(error.text) from error
-        self.written, self._token = sequence, token
 
     def behind(self, text: str) -> ResourceExhausted:
         """Return what ends the stream of somebody who does not keep up.
@@ -98,21 +119,20 @@ class Writer:
 class Stream(Writer):
     """One open stream, from its position to its end.
 
-    `telling` encodes what the caller sees of change sets; `response` is the class of the
-    messages, which has a field go_away.
+    `telling` encodes what the caller sees of change sets. It begins at a place, or with
+    the parts of a snapshot.
     """
 
     def __init__(
         self,
         context: grpc.aio.ServicerContext[Any, Any],
         tokens: ResumeTokens,
-        start: int,
-        telling: Telling,
         response: type[Message],
+        check: Callable[[], None],
+        telling: Telling,
     ) -> None:
-        super().__init__(context, tokens, start)
+        super().__init__(context, tokens, response, check)
         self._telling = telling
-        self._response = response
         #: what is to be written instead of reading the log
         self._known: Told | None = None
 
@@ -123,13 +143,10 @@ class Stream(Writer):
         self._known = self._telling.known(position)
         return None if self._known is None else self._known.end
 
-    async def follow(
-        self, port: Port, session: Session, tail: AsyncIterator[TailBatch]
-    ) -> None:
+    async def follow(self, tail: AsyncIterator[TailBatch]) -> None:
         """Write what the tail gives until it, the caller or the key ends."""
         try:
             async for batch in tail:
-                session.check(port)
                 await self._write_batch(batch)
         finally:
             await close_tail(tail)
@@ -138,7 +155,7 @@ class Stream(Writer):
     async def _write_batch(self, batch: TailBatch) -> None:
         known, self._known = self._known, None
         if known is not None:
-            await self._write_told(known, known.end)
+            await self.write_parts(known.messages, known.end)
         elif not batch.change_sets:
             await self.write(self._response(), batch.position)
         rest = batch.change_sets
@@ -146,15 +163,7 @@ class Stream(Writer):
             told = self._telling.tell(self.written, rest, batch.position)
             rest = rest[told.taken :]
             end = rest[0].first_sequence - 1 if rest else batch.position
-            await self._write_told(told, end)
-
-    async def _write_told(self, told: Told, end: int) -> None:
-        """Write messages; only the last one is at the end of a change set."""
-        *before, last = told.messages
-        for fields in before:
-            response, at = self._response(), self.written
-            await self.write(response, at, complete=False, fields=fields)
-        await self.write(self._response(), end, fields=last)
+            await self.write_parts(told.messages, end)
 
     async def go_away(self) -> None:
         """Write the last message: the server stops, the token is good elsewhere."""

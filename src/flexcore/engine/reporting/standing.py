@@ -4,7 +4,9 @@ Nothing here looks at tasks or workers one by one, but for the tasks one worker 
 """
 
 from collections.abc import Callable
+from heapq import nlargest
 
+from flexcore.domain import limits
 from flexcore.domain.model import (
     Activity,
     Reservation,
@@ -70,12 +72,20 @@ def _tasks(standings: list[Standing]) -> TasksNow:
             by_priority[priority] = by_priority.get(priority, 0) + number
     return TasksNow(
         by_status=by_status,
-        by_priority=by_priority,
+        by_priority=_highest(by_priority),
         longest_waiting_since=waiting[0] if waiting else 0,
         longest_waiting_sid=waiting[1] if waiting else "",
         longest_in_queue_since=entered[0] if entered else 0,
         longest_in_queue_sid=entered[1] if entered else "",
     )
+
+
+def _highest(by_priority: dict[int, int]) -> dict[int, int]:
+    """Return as many priorities as are told; there may be as many as tasks."""
+    if len(by_priority) <= limits.PRIORITIES_TOLD:
+        return by_priority
+    highest = nlargest(limits.PRIORITIES_TOLD, by_priority)
+    return {priority: by_priority[priority] for priority in highest}
 
 
 def _workers(state: State, workspace_sid: str) -> WorkersNow:
