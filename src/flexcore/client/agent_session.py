@@ -48,7 +48,7 @@ class CommandRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WorkerEvent:
-    """One thing that happened to a worker.
+    """One thing that happened to a worker; or to an activity, and `worker_sid` is empty.
 
     The type is that of `event`; or `snapshot`, which says how things stand; or
     `unsubscribed`, after which nothing comes of the worker, with a `refusal` if nobody

@@ -285,14 +285,14 @@ class Port(Protocol):
         self,
         principal: Principal,
         after: int | None,
-        subject: str = "",
+        subjects: Sequence[str] = ("",),
         log_filter: LogFilter | None = None,
         known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after sequence `after` (None = from now), for ever.
 
-        `subject` narrows to one worker or conversation, `log_filter` to change sets with
-        an event it shows. A batch without change sets is a heartbeat. OutOfRange when
+        `subjects` narrow to what concerns one of them, a worker, a conversation or the
+        activities of a workspace; `log_filter` to change sets with an event it shows. A batch without change sets is a heartbeat. OutOfRange when
         `after` lies below the floor or above the head.
 
         What would have to be read from the store is not if `known` says that the caller
@@ -302,6 +302,10 @@ class Port(Protocol):
 
     def cursor(self, principal: Principal, after: int | None = None) -> LogCursor:
         """Return a cursor at a sequence, or at the end; whoever asks closes it."""
+        ...
+
+    def workspace_of(self, principal: Principal, worker_sid: str) -> str:
+        """Return the sid of a worker's workspace; "" when there is no such worker."""
         ...
 
     def vouch(self, principal: Principal, ended: Callable[[], None]) -> Voucher:

@@ -16,7 +16,11 @@ from flexcore.services import routing_commands as make
 from flexcore.services import statistics
 from flexcore.services.agent_session import AgentSession
 from flexcore.services.convert import given, words
-from flexcore.services.convert_event import reservation_snapshot, worker_events
+from flexcore.services.convert_event import (
+    reservation_snapshot,
+    worker_events,
+    workspace_of,
+)
 from flexcore.services.convert_explanation import explanation_to_proto
 from flexcore.services.convert_routing import (
     RESERVATION_STATUS_TEXT,
@@ -248,6 +252,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     ) -> None:
         worker_sid, principal = request.worker_sid, caller()
         snapshot = await self._port.submit(principal, commands.Snapshot(sid=worker_sid))
+        workspace_sid = workspace_of(snapshot)
         tokens = ResumeTokens(
             self._port, principal, stream_hash("StreamReservations", worker_sid)
         )
@@ -257,7 +262,8 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             self._port.check_place(principal, at)
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
-            events = worker_events(change_set, self._shown.encode, (worker_sid,))
+            encode = self._shown.encode
+            events = worker_events(change_set, encode, (worker_sid,), (workspace_sid,))
             return [field for _, field in events]
 
         account = principal.account_sid
@@ -269,7 +275,9 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             await stream.write_parts(reservation_snapshot(snapshot), snapshot.sequence)
         else:
             stream.begin(at)
-        tail = self._port.tail(principal, stream.written, worker_sid)
+        del snapshot  # the stream lasts all day, and what was held then need not
+        subjects = worker_sid, workspace_sid
+        tail = self._port.tail(principal, stream.written, subjects)
         await stream.follow(_while_there(tail, worker_sid))
 
 
