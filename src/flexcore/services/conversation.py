@@ -167,4 +167,5 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
             stream.begin(tokens.read(request.resume_token))
         else:
             await stream.write_parts(conversation_snapshot(snapshot), snapshot.sequence)
+        del snapshot  # the stream may last long, and what was held then need not
         await stream.follow(self._port.tail(principal, stream.written, (sid,)))

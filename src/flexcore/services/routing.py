@@ -275,7 +275,8 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             await stream.write_parts(reservation_snapshot(snapshot), snapshot.sequence)
         else:
             stream.begin(at)
-        subjects = (worker_sid, workspace_sid)
+        del snapshot  # the stream lasts all day, and what was held then need not
+        subjects = worker_sid, workspace_sid
         tail = self._port.tail(principal, stream.written, subjects)
         await stream.follow(_while_there(tail, worker_sid))
 
