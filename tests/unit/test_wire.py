@@ -10,11 +10,10 @@ from flexcore.domain.model import Message, Row, Task
 from flexcore.domain.parts import Media
 from flexcore.domain.states import TaskStatus
 from flexcore.services.convert import time_to_proto
-from flexcore.services.convert_rows import LAYOUTS, TO_PROTO, encode_row
+from flexcore.services.convert_rows import TO_PROTO, encode_row
 from flexcore.services.layout import Layout
 from flexcore.v1 import conversation_pb2, event_pb2, routing_pb2, routing_service_pb2
 from tests.factories import TIME, make_row
-from tests.unit.test_convert import filled, small
 
 #: where a number takes one byte more, in 32 and in 64 bits
 NUMBERS = [0, 1, 127, 128, 16_383, 16_384, 2**31 - 1, 2**32, 2**63 - 1, -1, -(2**63)]
@@ -75,17 +74,6 @@ def test_messages_within_messages_may_be_of_any_size(length: int) -> None:
     message = TO_PROTO[Message](make_row(Message, media=media))
 
     assert [each.url for each in message.media] == [each.url for each in media]
-
-
-@pytest.mark.parametrize("kind", LAYOUTS, ids=lambda kind: kind.__name__)
-def test_a_row_is_written_as_protobuf_writes_it(kind: type[Row]) -> None:
-    empty = make_row(kind)
-    full = small(filled(kind))
-    for row in (empty, full.evolve(timeline=()) if hasattr(full, "timeline") else full):
-        written = LAYOUTS[kind].encode(row)
-        message = TO_PROTO[kind](row)
-
-        assert message.SerializeToString(deterministic=True) == written
 
 
 @pytest.mark.parametrize("kind", TO_PROTO, ids=lambda kind: kind.__name__)
