@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, final
 
 TEXT: int
 """A string."""
+SHORT: int
+"""A whole number of 32 bits."""
 INTEGER: int
 """A whole number of 64 bits, or a bool."""
 WORD: int

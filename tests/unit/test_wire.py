@@ -60,7 +60,7 @@ def test_times_are_those_of_protobuf(time: int) -> None:
     assert FIELDS.encode(Fields(place_time=time)) == expected.SerializeToString()
 
 
-@pytest.mark.parametrize("capacity", [None, 0, 7])
+@pytest.mark.parametrize("capacity", [None, 0, 7, -1, 2**31 - 1, -(2**31)])
 def test_an_optional_field_may_be_nothing_or_none(capacity: int | None) -> None:
     expected = event_pb2.Event(previous_capacity=capacity)
     row = Fields(previous_capacity=capacity)
@@ -100,12 +100,27 @@ def test_a_task_that_is_new_has_an_age_of_nothing() -> None:
     [
         (Fields(version=2**63), OverflowError),
         (Fields(version=-(2**63) - 1), OverflowError),
+        (Fields(previous_capacity=2**31), OverflowError),
+        (Fields(previous_capacity=-(2**31) - 1), OverflowError),
         (Fields(sid=7), TypeError),
         (Fields(version="7"), TypeError),
+        (Fields(version=7.5), TypeError),
+        (Fields(place_time=7.5), TypeError),
         (Fields(sid="\ud800"), UnicodeEncodeError),
         (object(), AttributeError),
     ],
-    ids=["too large", "too small", "no text", "no number", "no UTF-8", "no row"],
+    ids=[
+        "too large",
+        "too small",
+        "too large for 32 bits",
+        "too small for 32 bits",
+        "no text",
+        "no number",
+        "no whole number",
+        "no whole time",
+        "no UTF-8",
+        "no row",
+    ],
 )
 def test_what_a_field_cannot_hold_is_refused(row: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -137,3 +152,16 @@ def test_a_layout_names_fields_there_are() -> None:
 def test_a_layout_refuses_fields_of_types_it_cannot_write() -> None:
     with pytest.raises(AssertionError, match="status is of a type"):
         Layout(routing_service_pb2.Unsubscribed)
+
+
+def test_a_layout_refuses_numbers_that_repeat() -> None:
+    """Protobuf packs them, which a layout cannot."""
+    request = routing_service_pb2.GetTaskQueueStatisticsRequest
+    names = {field.name for field in request.DESCRIPTOR.fields}
+    with pytest.raises(AssertionError, match="split_by_wait_time repeats"):
+        Layout(request, beside=names - {"split_by_wait_time"})
+
+
+def test_a_field_may_have_the_largest_number_there_is() -> None:
+    assert _wire.integer(2**29 - 1, 1) == bytes.fromhex("f8ffffff0f01")
+    assert _wire.delimited(2**29 - 1, b"a") == bytes.fromhex("faffffff0f0161")
