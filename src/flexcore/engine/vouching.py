@@ -153,8 +153,10 @@ class Voucher:
 
     def connect(self, worker_sids: Iterable[str]) -> None:
         """Vouch for workers from now on; those it cannot vouch for are lost at once."""
-        fresh = []
-        for sid in worker_sids:
+        sids, fresh = list(worker_sids), []
+        if len(self._workers) + len(sids) > limits.SESSION_WORKERS:
+            self._forget_deleted()
+        for sid in sids:
             refusal = self._refusal(sid)
             if refusal is not None:
                 self._lost.append((sid, refusal))
@@ -165,6 +167,12 @@ class Voucher:
             fresh.append(sid)
         self.beat()
         self._vouching.settle(fresh)
+
+    def _forget_deleted(self) -> None:
+        """Make room: a session that lasts outlives many workers."""
+        for sid in [each for each in self._workers if self._vouching.refusal(each)]:
+            del self._workers[sid]
+            self._vouching.remove(self, sid)
 
     def _refusal(self, worker_sid: str) -> FlexcoreError | None:
         most = limits.SESSION_WORKERS
