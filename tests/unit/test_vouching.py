@@ -82,6 +82,30 @@ async def test_a_note_that_is_not_taken_is_made_again(
     await until(lambda: connectivities(running) == {"connected"})
 
 
+async def test_a_note_looks_at_as_many_as_it_tells_of(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart everybody comes back at once."""
+    monkeypatch.setattr(limits, "PRESENCE_AT_ONCE", 2)
+    account_sid = running.principal.account_sid
+    efforts = []
+    for count in (4, 60):
+        workers = (
+            c.CreateWorker(workspace_sid="", friendly_name=f"{count}.{n}")
+            for n in range(count)
+        )
+        hired = await running.submit(c.BatchCreateWorkers(workers=tuple(workers)))
+        voucher = running.engine.vouch(running.principal, lambda: None)
+        with monkeypatch.context() as full:
+            full.setattr(limits, "MAILBOX_COMMANDS", 0)
+            voucher.connect([row.sid for row in hired.rows])
+        await until(lambda: running.engine._vouching[account_sid]._retry)
+        efforts.append(effort(lambda: running.clock.advance(limits.FAILURE_WAIT)))
+        await until(lambda: connectivities(running) == {"connected"})
+
+    assert efforts[1] < efforts[0] + 60
+
+
 async def test_a_note_whose_commit_is_lost_is_decided_again(running: Running) -> None:
     sids = await sids_of(running, "ann")
     voucher = running.engine.vouch(running.principal, lambda: None)
