@@ -30,7 +30,8 @@ Field: TypeAlias = tuple[
 class Encoder:
     """How rows of a kind are written: their fields, in this order."""
 
-    def __init__(self, fields: Iterable[Field]) -> None: ...
+    def __init__(self, fields: Iterable[Field]) -> None:
+        """Note the fields; ValueError for a kind there is not, TypeError without `how`."""
     def encode(self, row: object) -> bytes:
         """Return the fields of a row; O(bytes).
 

@@ -80,6 +80,8 @@ cdef class _Field:
 
     def __init__(self, int number, int kind, of, how, *, bint optional, bint repeated):
         _tag(self.tag, number, 0 if kind in (_SHORT, _INTEGER, _WORD) else 2)
+        if not _TEXT <= kind <= _MESSAGE:
+            raise ValueError(f"{kind} is no kind of field")
         self.kind = kind
         self.of = of
         self.made = not isinstance(of, str)
@@ -88,7 +90,7 @@ cdef class _Field:
         if kind == _WORD:
             self.words, self.numbers = tuple(how), tuple(how.values())
         elif kind == _MESSAGE:
-            self.inner = how
+            self.inner = <Encoder?>how  # nobody checks again while it writes
 
     cdef int put(self, string& out, object value) except -1:
         cdef Py_ssize_t size = 0

@@ -127,6 +127,22 @@ def test_what_a_field_cannot_hold_is_refused(row: Any, error: type[Exception]) -
         FIELDS.encode(row)
 
 
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (_wire.MESSAGE, TypeError),
+        (_wire.WORD, TypeError),
+        (_wire.TEXT - 1, ValueError),
+        (_wire.MESSAGE + 1, ValueError),
+    ],
+)
+def test_an_encoder_is_made_of_kinds_there_are_with_what_they_need(
+    kind: int, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        _wire.Encoder([(1, kind, "sid", None, False, False)])
+
+
 def test_a_word_without_a_number_is_refused() -> None:
     layout = Layout(
         conversation_pb2.ReceiptEntry,
