@@ -82,6 +82,40 @@ async def test_a_note_that_is_not_taken_is_made_again(
     await until(lambda: connectivities(running) == {"connected"})
 
 
+async def test_a_note_that_somebody_left_is_made_again_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else says it: whoever left sends no heartbeat."""
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    with monkeypatch.context() as full:
+        full.setattr(limits, "MAILBOX_COMMANDS", 0)
+        voucher.close()
+    await until(lambda: running.engine._vouching[running.principal.account_sid]._retry)
+    assert connectivities(running) == {"connected"}
+
+    running.clock.advance(limits.FAILURE_WAIT)
+    await until(lambda: connectivities(running) == {"grace"})
+
+
+async def test_sessions_that_end_with_the_server_say_nothing(running: Running) -> None:
+    """The start that follows begins the grace period of everybody."""
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    running.engine._vouching[running.principal.account_sid].close()
+    voucher.close()
+    await settle()
+    await until(lambda: account_of(running).idle)
+
+    assert connectivities(running) == {"connected"}
+
+
 async def test_a_note_looks_at_as_many_as_it_tells_of(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
