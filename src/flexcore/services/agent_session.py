@@ -345,10 +345,10 @@ class AgentSession:
     def _leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
         """Tell of workers no more, once everything before is written."""
         leaving = [sid for sid in sids if sid in self._workers]
+        others = [sid for sid in sids if sid not in self._workers]
         for sid in leaving:
             self._workers.discard(sid)
             self._cursor.unwatch(sid)
-        others = [sid for sid in sids if sid not in leaving]
         self._queue.append(_Left(leaving, others, error))
 
     def _resume(self, token: str, wanted: Sequence[str]) -> bool:
