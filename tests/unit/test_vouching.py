@@ -1,5 +1,6 @@
 """What sessions say of workers, until it is written down."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -44,6 +45,11 @@ async def sids_of(running: Running, *names: str) -> list[str]:
 
 def connectivities(running: Running) -> set[str]:
     return {row.connectivity.value for row in state_of(running).of_kind(Worker)}
+
+
+def worker_of(running: Running) -> Worker:
+    """Return ann, who came first."""
+    return min(state_of(running).of_kind(Worker), key=lambda row: row.order)
 
 
 def noted(running: Running) -> list[ChangeSet]:
@@ -114,6 +120,48 @@ async def test_sessions_that_end_with_the_server_say_nothing(running: Running) -
     await until(lambda: account_of(running).idle)
 
     assert connectivities(running) == {"connected"}
+
+
+async def test_who_sends_no_heartbeat_vouches_for_nobody_until_the_next(
+    running: Running,
+) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    for _ in range(2):
+        await until(lambda: connectivities(running) == {"connected"})
+        running.clock.advance(limits.PRESENCE_SILENCE - 1)
+        voucher.beat()
+        running.clock.advance(limits.PRESENCE_SILENCE - 1)
+        await settle()
+        assert not voucher.silent
+        running.clock.advance(1)
+        assert voucher.silent
+        await until(lambda: connectivities(running) == {"grace"})
+        voucher.beat()
+
+
+async def test_who_is_in_grace_has_a_whole_grace_period_once_the_disk_is_back(
+    running: Running,
+) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    voucher.close()
+    await until(lambda: account_of(running).idle and len(noted(running)) == 2)
+    grace = worker_of(running).grace_time - running.clock.now()
+    running.store.faults.append(Fault.RETRY)
+    hired = asyncio.create_task(hire(running, "bob"))
+    await until(lambda: not running.store.faults)
+    await attempted(running)
+    running.clock.advance(2 * grace)
+    await hired
+    await until(lambda: len(noted(running)) == 3)
+
+    assert worker_of(running).connectivity == "grace"
+    assert worker_of(running).grace_time == running.clock.now() + grace
 
 
 async def test_a_note_looks_at_as_many_as_it_tells_of(
