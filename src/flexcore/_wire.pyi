@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, final
 
 TEXT: int
 """A string."""
+SHORT: int
+"""A whole number of 32 bits."""
 INTEGER: int
 """A whole number of 64 bits, or a bool."""
 WORD: int
@@ -28,7 +30,8 @@ Field: TypeAlias = tuple[
 class Encoder:
     """How rows of a kind are written: their fields, in this order."""
 
-    def __init__(self, fields: Iterable[Field]) -> None: ...
+    def __init__(self, fields: Iterable[Field]) -> None:
+        """Note the fields; ValueError for a kind there is not, TypeError without `how`."""
     def encode(self, row: object) -> bytes:
         """Return the fields of a row; O(bytes).
 

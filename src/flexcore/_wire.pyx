@@ -8,36 +8,57 @@ A field is a tag, then a number (seven bits to a byte, the lowest first), or a s
 many bytes.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp.string cimport string
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
-TEXT, INTEGER, WORD, TIME, SECONDS, MESSAGE = range(6)
+TEXT, SHORT, INTEGER, WORD, TIME, SECONDS, MESSAGE = range(7)
 
 cdef enum:
-    _TEXT, _INTEGER, _WORD, _TIME, _SECONDS, _MESSAGE
+    _TEXT, _SHORT, _INTEGER, _WORD, _TIME, _SECONDS, _MESSAGE
 
 cdef int64_t SECOND = 1_000_000  # of the rows' times, which are microseconds
 cdef int64_t NANOSECONDS = 1_000
 
 
-cdef inline void _varint(string& out, uint64_t number) noexcept:
+cdef inline int64_t _whole(object value) except? -1:
+    """Return a number; what is none, as a float, would be cut."""
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+cdef inline int32_t _short(object value) except? -1:
+    """The same of 32 bits: protobuf would read the lowest of what has more."""
+    cdef int64_t number = _whole(value)
+    if number != <int32_t>number:
+        raise OverflowError(f"{value} takes more than 32 bits")
+    return <int32_t>number
+
+
+cdef inline int _varint(string& out, uint64_t number) except -1:
     while number > 127:
         out.push_back(<char>(number & 127 | 128))
         number >>= 7
     out.push_back(<char>number)
+    return 0
 
 
-cdef inline void _number(string& out, char tag, int64_t number) noexcept:
+cdef inline int _tag(string& out, int field, int wire_type) except -1:
+    return _varint(out, <uint64_t>field << 3 | wire_type)
+
+
+cdef inline int _number(string& out, char tag, int64_t number) except -1:
     """Write a number as a field, unless it is 0."""
     if number:
         out.push_back(tag)
         _varint(out, <uint64_t>number)
+    return 0
 
 
-cdef inline void _close(string& out, size_t start):
+cdef inline int _close(string& out, size_t start) except -1:
     """Put the size of what was written since `start` there, where a byte is left for it."""
     cdef size_t size = out.size() - start - 1
     cdef string longer
@@ -46,6 +67,7 @@ cdef inline void _close(string& out, size_t start):
     else:
         _varint(longer, size)
         out.replace(start, 1, longer)
+    return 0
 
 
 cdef class _Field:
@@ -57,7 +79,9 @@ cdef class _Field:
     cdef Encoder inner
 
     def __init__(self, int number, int kind, of, how, *, bint optional, bint repeated):
-        _varint(self.tag, number << 3 | (0 if kind in (_INTEGER, _WORD) else 2))
+        _tag(self.tag, number, 0 if kind in (_SHORT, _INTEGER, _WORD) else 2)
+        if not _TEXT <= kind <= _MESSAGE:
+            raise ValueError(f"{kind} is no kind of field")
         self.kind = kind
         self.of = of
         self.made = not isinstance(of, str)
@@ -66,7 +90,7 @@ cdef class _Field:
         if kind == _WORD:
             self.words, self.numbers = tuple(how), tuple(how.values())
         elif kind == _MESSAGE:
-            self.inner = how
+            self.inner = <Encoder?>how  # nobody checks again while it writes
 
     cdef int put(self, string& out, object value) except -1:
         cdef Py_ssize_t size = 0
@@ -77,8 +101,10 @@ cdef class _Field:
             data = PyUnicode_AsUTF8AndSize(value, &size)
             _varint(out, size)
             out.append(data, size)
+        elif self.kind == _SHORT:
+            _varint(out, <uint64_t><int64_t>_short(value))
         elif self.kind == _INTEGER:
-            _varint(out, <uint64_t><int64_t>value)
+            _varint(out, <uint64_t>_whole(value))
         elif self.kind == _WORD:
             _varint(out, <uint64_t><int64_t>self.number_of(value))
         else:
@@ -93,7 +119,7 @@ cdef class _Field:
         cdef int64_t time
         if self.kind == _MESSAGE:
             return self.inner.put(out, value)
-        time = value
+        time = _whole(value)
         if self.kind == _TIME:
             _number(out, 0x08, time // SECOND)
             _number(out, 0x10, time % SECOND * NANOSECONDS)
@@ -141,7 +167,7 @@ cdef class Encoder:
 def delimited(int field, bytes data):
     cdef string out
     cdef const char* start = data
-    _varint(out, field << 3 | 2)
+    _tag(out, field, 2)
     _varint(out, len(data))
     out.append(start, len(data))
     return <bytes>out
@@ -149,6 +175,6 @@ def delimited(int field, bytes data):
 
 def integer(int field, int64_t number):
     cdef string out
-    _varint(out, field << 3)
+    _tag(out, field, 0)
     _varint(out, <uint64_t>number)
     return <bytes>out

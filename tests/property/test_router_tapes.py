@@ -7,6 +7,7 @@ hypothesis can shorten a failing tape, and a seed is enough to repeat a long one
 import random
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -119,18 +120,23 @@ class Tape:
 
 
 class Size(NamedTuple):
-    """Most of each, and how many steps pass between two full comparisons."""
+    """Most of each, how many steps pass between two full comparisons, and over how long a
+    time clocks are spread.
+    """
 
     queues: int
     workers: int
     tasks: int
     specs: int
     steps: int
+    span: int = 4
 
 
 SMALL = Size(queues=4, workers=8, tasks=12, specs=4, steps=1)
 #: beyond 64 of each the bits of queues and workers need a second word
 LARGE = Size(queues=70, workers=100, tasks=200, specs=8, steps=40)
+#: lines so long that not everybody is let in near their end
+LINES = Size(queues=2, workers=150, tasks=30, specs=0, steps=25, span=250)
 
 
 class Pair:
@@ -153,10 +159,10 @@ class Pair:
         self.number = 0
         self.now = 100
 
-    def run(self) -> None:
+    def run(self, weights: Mapping[str, int] | None = None) -> None:
         actors = [
             actor
-            for name, weight in ACTORS.items()
+            for name, weight in (weights or ACTORS).items()
             for actor in [getattr(self, name)] * weight
         ]
         try:
@@ -189,7 +195,7 @@ class Pair:
 
     def time(self) -> int:
         # Clocks tie often, and are ahead of the time now and then.
-        return self.now - 2 + self.tape.below(4)
+        return self.now + 1 - self.tape.below(self.size.span)
 
     # Actors: each makes one step on both sides; True if there was something to do
 
@@ -242,6 +248,20 @@ class Pair:
         self.workers[worker] = self.naive.add_worker(*facts)
         assert ("worker", worker) not in self.seen
         self.seen.add(("worker", worker))
+        return True
+
+    def let_in(self) -> bool:
+        """Add a worker who is free on all channels."""
+        if not self.add_worker():
+            return False
+        worker, oracle = list(self.workers.items())[-1]
+        for channel in CHANNELS:
+            facts = (3, 0, 0, True, self.time(), self.time())
+            self.router.set_channel(worker, channel, *facts)
+            self.naive.set_channel(oracle, channel, *facts)
+        activity = (1, True, self.time())
+        self.router.set_activity(worker, *activity)
+        self.naive.set_activity(oracle, *activity)
         return True
 
     def set_attributes(self) -> bool:
@@ -547,6 +567,18 @@ ACTORS = {
     "look": 2,
     "rebuild": 1,
 }
+#: and where lines are to stay long
+IN_LINES = {
+    "match": 14,
+    "add_task": 14,
+    "release": 14,
+    "take": 4,
+    "set_activity": 2,
+    "let_in": 2,
+    "remove_worker": 1,
+    "pass_time": 4,
+    "turn_clock_back": 1,
+}
 
 
 @settings(max_examples=150, deadline=None)
@@ -593,5 +625,26 @@ def test_router_agrees_with_the_oracle_in_a_crowd() -> None:
         pair.set_channel()
     pair.tape = tape
     pair.run()
+
+    assert pair.fired["offer of many candidates"] > 50
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("span", [20, 250])
+def test_router_agrees_with_the_oracle_in_long_lines(order: int, span: int) -> None:
+    rng = random.Random(order)
+    pair = Pair(rng.randbytes(6_000), LINES._replace(span=span))
+    for queue in range(LINES.queues):
+        pair.router.set_queue(queue, (("const", True),), order=order)
+        pair.naive.set_queue(queue, (("const", True),), order=order)
+    pair.tape, tape = Tape(rng.randbytes(20_000)), pair.tape
+    for number in range(LINES.workers):
+        pair.let_in()
+        # Lanes are there as soon as somebody waited: from then on lines grow one by one.
+        if number % 30 == 0:
+            pair.add_task()
+        pair.match()
+    pair.tape = tape
+    pair.run(IN_LINES)
 
     assert pair.fired["offer of many candidates"] > 50

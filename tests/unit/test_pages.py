@@ -15,15 +15,16 @@ from tests.factories import ACCOUNT, make_change_set, make_worker
 class Log:
     """A stored log of change sets of one event each; counts what is read of it."""
 
-    def __init__(self, head: int) -> None:
+    def __init__(self, head: int, at_once: int = 70) -> None:
         self.reads: list[int] = []
         self._head = head
+        self._at_once = at_once
 
     def read_log(
         self, _account_sid: str, after: int, _subject: str, _bytes_max: int
     ) -> Sequence[ChangeSet]:
         self.reads.append(after)
-        last = min(self._head, after + 70)
+        last = min(self._head, after + self._at_once)
         return [make_change_set(head, make_worker()) for head in range(after, last)]
 
 
@@ -77,6 +78,29 @@ def test_a_page_is_whole_though_a_read_ends_within_one() -> None:
     assert ends == [49, 99, 149, 199, 249, 299, 333]
 
 
+def test_what_is_read_at_once_is_several_pages() -> None:
+    log = Log(333, at_once=170)
+    ends = [page[-1] for page in read(pages_of(log), 0)]
+
+    assert ends == [49, 99, 149, 199, 249, 299, 333]
+    assert log.reads == [0, 149, 299, 333]
+
+
+def test_the_page_longest_unread_is_the_first_to_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "LOG_PAGES", 3)
+    log = Log(333)
+    pages = pages_of(log)
+    for after in (0, 49, 99, 0, 149):
+        assert pages.after(after)
+    assert log.reads == [0, 49, 99, 149]
+    for after in (0, 99, 149, 49):
+        assert pages.after(after)
+
+    assert log.reads == [0, 49, 99, 149, 49]
+
+
 def test_few_pages_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LOG_PAGES", 3)
     pages = pages_of(Log(1_000))
@@ -88,6 +112,7 @@ def test_few_pages_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pages_are_forgotten_once_nobody_reads(clock: VirtualClock) -> None:
     pages = pages_of(Log(333), clock)
     list(read(pages, 0))
+    assert len(clock._calls) == 1
     clock.advance(limits.LOG_PAGES_KEPT - 1)
     assert pages.after(0)
     clock.advance(limits.LOG_PAGES_KEPT - 1)

@@ -44,7 +44,7 @@ def test_a_stream_beats_every_interval(clock: VirtualClock, pulse: Pulse) -> Non
 
 
 def test_whoever_told_something_is_put_off(clock: VirtualClock, pulse: Pulse) -> None:
-    quiet, busy = Stream(clock, pulse), Stream(clock, pulse)
+    busy, quiet = Stream(clock, pulse), Stream(clock, pulse)
     clock.advance(INTERVAL // 2)
     pulse.put_off(busy)
     clock.advance(INTERVAL)
@@ -78,12 +78,25 @@ def test_who_tells_nothing_is_not_woken_again(
     assert other.beats == [INTERVAL, 2 * INTERVAL]
 
 
+def test_who_is_the_last_to_be_woken_is_woken_again_once_put_off(
+    clock: VirtualClock, pulse: Pulse
+) -> None:
+    stalled = Stream(clock, pulse)
+    stalled.goes_on = False
+    clock.advance(2 * INTERVAL)
+    pulse.put_off(stalled)
+    clock.advance(INTERVAL)
+
+    assert stalled.beats == [INTERVAL, 3 * INTERVAL]
+
+
 def test_who_is_forgotten_is_not_woken_and_leaves_no_timer(
     clock: VirtualClock, pulse: Pulse
 ) -> None:
     gone = Stream(clock, pulse)
     pulse.forget(gone)
     pulse.forget(gone)
+    assert not any(handle.callback for _, _, handle in clock._calls)
     clock.advance(INTERVAL)
     fresh = Stream(clock, pulse)
     clock.advance(INTERVAL)

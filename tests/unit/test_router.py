@@ -84,9 +84,13 @@ def test_the_least_recently_offered_worker_comes_first() -> None:
 
 
 def test_order_breaks_ties_of_the_clock() -> None:
-    """Otherwise it would depend on the history of the heap who of two is first."""
+    """Otherwise it would depend on who came into the line before whom."""
     desk = Desk(all=ANYBODY)
-    workers = [desk.worker() for _ in range(8)]
+    workers = [desk.worker(available=False) for _ in range(8)]
+    desk.router.remove_task(desk.task("all"))  # the lane is there
+    for worker in reversed(workers):
+        desk.router.set_activity(worker, READY, True, 0)
+        desk.match()
     tasks = [desk.task("all") for _ in range(8)]
 
     assert list(zip(tasks, workers, strict=True)) == desk.match()

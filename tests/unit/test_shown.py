@@ -75,7 +75,7 @@ def test_streams_of_another_kind_or_account_share_nothing(
 def test_a_message_ends_before_the_change_set_that_does_not_fit(
     log: list[ChangeSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "STREAM_MESSAGE_BYTES", 700)
+    monkeypatch.setattr(limits, "STREAM_MESSAGE_BYTES", 600)
     some = telling(Shown(), Showing())
     first = some.tell(10, log[20:30], 50)
     second = some.tell(first.end, log[23:30], 50)
@@ -90,16 +90,18 @@ def test_a_message_ends_before_the_change_set_that_does_not_fit(
 def test_a_message_has_so_many_pieces(
     log: list[ChangeSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "STREAM_MESSAGE_EVENTS", 5)
+    monkeypatch.setattr(limits, "STREAM_MESSAGE_EVENTS", 4)
     told = telling(Shown(), Showing(count=2)).tell(0, log, 100)
+    many = telling(Shown(), Showing(count=9)).tell(0, log, 100)
 
     assert numbers(told.messages) == [[1, 1, 2, 2]]
+    assert numbers(many.messages) == [[1] * 4, [1] * 4, [1]]
 
 
 def test_a_change_set_larger_than_a_message_is_told_in_several(
     log: list[ChangeSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "STREAM_MESSAGE_BYTES", 700)
+    monkeypatch.setattr(limits, "STREAM_MESSAGE_BYTES", 600)
     some = telling(Shown(), Showing(count=5))
     told = some.tell(0, log, 100)
     alone = some.tell(99, log[99:], 120)
@@ -129,10 +131,13 @@ def test_who_saw_less_is_not_led_past_it(log: list[ChangeSet]) -> None:
 def test_a_full_message_is_followed_however_much_comes_after(
     log: list[ChangeSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "STREAM_MESSAGE_BYTES", 700)
-    some = telling(Shown(), Showing())
+    monkeypatch.setattr(limits, "STREAM_MESSAGE_BYTES", 600)
+    several, alone = telling(Shown(), Showing()), telling(Shown(), Showing(count=5))
+    first, large = several.tell(0, log[:5], 5), alone.tell(0, log[:2], 2)
 
-    assert some.tell(0, log[:5], 5) is some.tell(0, log, 100)
+    assert several.tell(0, log[:4], 4) is first
+    assert several.tell(0, log, 100) is first
+    assert alone.tell(0, log, 100) is large
 
 
 def test_what_is_kept_is_bounded_and_the_rest_is_made_again(

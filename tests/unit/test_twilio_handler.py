@@ -530,11 +530,36 @@ async def test_carrier_that_does_not_answer_leaves_a_send_unknown(bench: Bench) 
     ],
 )
 async def test_acceptance_that_cannot_be_read_is_unknown(reply: bytes) -> None:
+    assert (await send_to("201 Created", reply)).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("21610", (21610, "no")),
+        ("999999999", (999_999_999, "no")),
+        ("1000000000", (0, "the carrier answered 400")),
+        ("-1", (0, "the carrier answered 400")),
+    ],
+)
+async def test_code_of_a_refusal_that_a_receipt_cannot_hold_is_none(
+    code: str, expected: tuple[int, str]
+) -> None:
+    reply = f'{{"code": {code}, "message": "no"}}'.encode()
+    got = await send_to("400 Bad Request", reply)
+
+    assert got.outcome is Outcome.REFUSED
+    assert (got.error_code, got.text) == expected
+
+
+async def send_to(status: str, reply: bytes) -> SendOutcome:
+    """Send a message to a carrier that has one answer for everything."""
+
     async def answer(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        head = f"HTTP/1.1 201 Created\r\nContent-Length: {len(reply)}\r\n"
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(reply)}\r\n"
         writer.write(head.encode() + b"Connection: close\r\n\r\n" + reply)
         await writer.drain()
         writer.close()
@@ -546,5 +571,4 @@ async def test_acceptance_that_cannot_be_read_is_unknown(reply: bytes) -> None:
     got = await bench.handler.send(account, bench.message())
     await bench.handler.close()
     server.close()
-
-    assert got.outcome is Outcome.UNKNOWN
+    return got

@@ -1,5 +1,6 @@
 """What sessions say of workers, until it is written down."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def connectivities(running: Running) -> set[str]:
     return {row.connectivity.value for row in state_of(running).of_kind(Worker)}
 
 
+def worker_of(running: Running) -> Worker:
+    """Return ann, who came first."""
+    return min(state_of(running).of_kind(Worker), key=lambda row: row.order)
+
+
 def noted(running: Running) -> list[ChangeSet]:
     """Return the change sets about connectivity."""
     found = log_of(running)
@@ -80,6 +86,106 @@ async def test_a_note_that_is_not_taken_is_made_again(
 
     running.clock.advance(limits.FAILURE_WAIT)
     await until(lambda: connectivities(running) == {"connected"})
+
+
+async def test_a_note_that_somebody_left_is_made_again_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else says it: whoever left sends no heartbeat."""
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    with monkeypatch.context() as full:
+        full.setattr(limits, "MAILBOX_COMMANDS", 0)
+        voucher.close()
+    await until(lambda: running.engine._vouching[running.principal.account_sid]._retry)
+    assert connectivities(running) == {"connected"}
+
+    running.clock.advance(limits.FAILURE_WAIT)
+    await until(lambda: connectivities(running) == {"grace"})
+
+
+async def test_sessions_that_end_with_the_server_say_nothing(running: Running) -> None:
+    """The start that follows begins the grace period of everybody."""
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    running.engine._vouching[running.principal.account_sid].close()
+    voucher.close()
+    await settle()
+    await until(lambda: account_of(running).idle)
+
+    assert connectivities(running) == {"connected"}
+
+
+async def test_who_sends_no_heartbeat_vouches_for_nobody_until_the_next(
+    running: Running,
+) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    for _ in range(2):
+        await until(lambda: connectivities(running) == {"connected"})
+        running.clock.advance(limits.PRESENCE_SILENCE - 1)
+        voucher.beat()
+        running.clock.advance(limits.PRESENCE_SILENCE - 1)
+        await settle()
+        assert not voucher.silent
+        running.clock.advance(1)
+        assert voucher.silent
+        await until(lambda: connectivities(running) == {"grace"})
+        voucher.beat()
+
+
+async def test_who_is_in_grace_has_a_whole_grace_period_once_the_disk_is_back(
+    running: Running,
+) -> None:
+    sids = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect(sids)
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    voucher.close()
+    await until(lambda: account_of(running).idle and len(noted(running)) == 2)
+    grace = worker_of(running).grace_time - running.clock.now()
+    running.store.faults.append(Fault.RETRY)
+    hired = asyncio.create_task(hire(running, "bob"))
+    await until(lambda: not running.store.faults)
+    await attempted(running)
+    running.clock.advance(2 * grace)
+    await hired
+    await until(lambda: len(noted(running)) == 3)
+
+    assert worker_of(running).connectivity == "grace"
+    assert worker_of(running).grace_time == running.clock.now() + grace
+
+
+async def test_a_note_looks_at_as_many_as_it_tells_of(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart everybody comes back at once."""
+    monkeypatch.setattr(limits, "PRESENCE_AT_ONCE", 2)
+    account_sid = running.principal.account_sid
+    efforts = []
+    for count in (4, 60):
+        workers = (
+            c.CreateWorker(workspace_sid="", friendly_name=f"{count}.{n}")
+            for n in range(count)
+        )
+        hired = await running.submit(c.BatchCreateWorkers(workers=tuple(workers)))
+        voucher = running.engine.vouch(running.principal, lambda: None)
+        with monkeypatch.context() as full:
+            full.setattr(limits, "MAILBOX_COMMANDS", 0)
+            voucher.connect([row.sid for row in hired.rows])
+        await until(lambda: running.engine._vouching[account_sid]._retry)
+        efforts.append(effort(lambda: running.clock.advance(limits.FAILURE_WAIT)))
+        await until(lambda: connectivities(running) == {"connected"})
+
+    assert efforts[1] < efforts[0] + 60
 
 
 async def test_a_note_whose_commit_is_lost_is_decided_again(running: Running) -> None:
@@ -121,6 +227,27 @@ async def test_a_worker_who_is_deleted_meanwhile_is_passed_over(
     voucher.beat()
     voucher.close()
     await until(lambda: connectivities(running) == {"grace"})
+
+
+async def test_who_was_deleted_takes_the_place_of_nobody(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session lasts for days, and may declare workers without a subscription."""
+    monkeypatch.setattr(limits, "SESSION_WORKERS", 2)
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    ann, bob, carl, dora = await sids_of(running, "ann", "bob", "carl", "dora")
+    voucher.connect([ann, bob])
+    await running.submit(c.DeleteWorker(sid=ann))
+    voucher.connect([carl])
+    assert voucher.take_lost() == []
+
+    voucher.connect([dora])
+    ((sid, refusal),) = voucher.take_lost()
+    assert (sid, refusal.metadata) == (dora, {"limit": "2"})
+    assert running.engine._vouching[running.principal.account_sid]._sessions.keys() == {
+        bob,
+        carl,
+    }
 
 
 def test_workers_with_large_attributes_are_fewer_to_a_decision() -> None:

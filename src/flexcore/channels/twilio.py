@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -55,7 +55,9 @@ _FORM = "application/x-www-form-urlencoded"
 _CHANNEL_MESSAGE_SID = re.compile(
     rf"[0-9A-Za-z._:=-]{{1,{limits.CHANNEL_MESSAGE_SID_CHARS}}}"
 )
+#: numbers of carriers; fields of 32 bits show them
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBER_MAX = 999_999_999
 #: messages read when an unknown send is looked for; the reply must fit its limit
 _FIND_MESSAGES = 20
 
@@ -180,7 +182,7 @@ class _Accepted(msgspec.Struct):
 
 
 class _Refused(msgspec.Struct):
-    code: int = 0
+    code: Annotated[int, msgspec.Meta(ge=0, le=_NUMBER_MAX)] = 0
     message: str = ""
 
 

@@ -112,20 +112,30 @@ class Vouching:
         """Write down what one decision may; what is left follows its answer."""
         if self._noting or self._closed or self._retry is not None:
             return
-        causes: dict[str, list[str]] = {}
+        cause, sids = self._next()
+        if not sids:
+            return
+        few = next(batches(self._account.state, sids))
+        self._noting = {sid: self._unsettled.pop(sid) for sid in few}
+        command = NotePresence(cause=cause, worker_sids=few)
+        answer = self._account.submit(Principal(self._account.sid, ""), command)
+        answer.add_done_callback(self._noted)
+
+    def _next(self) -> tuple[str, list[str]]:
+        """Return a cause, and workers it is true of: as many as one decision may take.
+
+        After a restart everybody comes back, and each note would look at all who wait.
+        """
+        said, sids = "", list[str]()
         for sid, forget in list(self._unsettled.items()):
             cause = self._cause(sid, forget=forget)
-            if cause:
-                causes.setdefault(cause, []).append(sid)
-            else:
+            if not cause:
                 del self._unsettled[sid]
-        for cause, sids in causes.items():
-            few = next(batches(self._account.state, sids))
-            self._noting = {sid: self._unsettled.pop(sid) for sid in few}
-            command = NotePresence(cause=cause, worker_sids=few)
-            answer = self._account.submit(Principal(self._account.sid, ""), command)
-            answer.add_done_callback(self._noted)
-            return
+            elif cause == (said := said or cause):
+                sids.append(sid)
+                if len(sids) == limits.PRESENCE_AT_ONCE:
+                    break
+        return said, sids
 
     def _cause(self, worker_sid: str, *, forget: bool) -> str:
         """Return what has become of a worker that the row does not say; "" if nothing."""

@@ -103,6 +103,7 @@ class AgentFeed:
         """Let go of workers, and say so once everything before is written."""
         self._voucher.disconnect(sids)
         leaving = [sid for sid in sids if sid in self.workers]
+        others = [sid for sid in sids if sid not in self.workers]
         for sid in sids:
             self._cursor.unwatch(sid)
         for workspace_sid in map(self.workers.pop, leaving):
@@ -110,7 +111,6 @@ class AgentFeed:
             if not self._workspaces[workspace_sid]:
                 del self._workspaces[workspace_sid]
                 self._cursor.unwatch(workspace_sid)
-        others = [sid for sid in sids if sid not in leaving]
         self._queue.append(_Left(leaving, others, error))
 
     def resume(self, token: str, sids: Sequence[str]) -> bool:

@@ -33,9 +33,9 @@ _MESSAGES = {
 _PLAIN = {
     FieldDescriptor.TYPE_STRING: _wire.TEXT,
     FieldDescriptor.TYPE_BOOL: _wire.INTEGER,
-    FieldDescriptor.TYPE_INT32: _wire.INTEGER,
+    FieldDescriptor.TYPE_INT32: _wire.SHORT,
     FieldDescriptor.TYPE_INT64: _wire.INTEGER,
-    FieldDescriptor.TYPE_ENUM: _wire.INTEGER,
+    FieldDescriptor.TYPE_ENUM: _wire.SHORT,
 }
 
 
@@ -93,7 +93,11 @@ def _field(field: Any, source: Source, *, always: bool) -> "_wire.Field":
         of, how = source, None
     optional = always or (field.has_presence and field.message_type is None)
     written = how.encoder if isinstance(how, Layout) else how
-    return field.number, _kind(field, how), of, written, optional, field.is_repeated
+    kind = _kind(field, how)
+    # Numbers would have to be packed.
+    alone = not field.is_repeated or kind in (_wire.TEXT, _wire.MESSAGE)
+    assert alone, f"{field.name} repeats what nobody needed to repeat so far"
+    return field.number, kind, of, written, optional, field.is_repeated
 
 
 def _kind(field: Any, how: Numbers | Layout[Any] | None) -> int:
