@@ -147,19 +147,20 @@ class AgentFeed:
         await self._send(response, self._up_to(0), complete=not self._torn)
 
     async def beat(self) -> None:
-        """Write that there is nothing."""
-        if not self._queue:
-            # Nobody was woken for what concerns others; the token moves past it.
-            self._take_up(None)
-        await self.say(pb.AgentSessionResponse())
+        """Write that there is nothing, once there is."""
+        # Nobody was woken for what concerns others; the token moves past it.
+        if not await self.write_next():
+            await self.say(pb.AgentSessionResponse())
 
     async def write_next(self) -> bool:
         """Write what comes next, as far as it may be written now; False if nothing may."""
-        while not self._queue and self._cursor.behind:
+        if not self._queue and self._cursor.behind:
             self._take_up(None)
             if not self._queue:
-                # Much of the log is not wanted: others have their turn meanwhile.
+                # Much of the log is not wanted: others have their turn meanwhile. What they
+                # woke the session for may be told before more is read.
                 await asyncio.sleep(0)
+                return True
         first = self._queue[0] if self._queue else None
         if isinstance(first, _Told):
             return await self._write_events()
