@@ -220,6 +220,58 @@ async def test_who_is_unknown_or_one_too_many_is_told_in_place(
     }
 
 
+async def test_a_declared_worker_who_is_deleted_takes_no_room(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_WORKERS", 1)
+    ann, bob = await hire(serving, "ann", "bob")
+    async with desk(serving.client) as session:
+        await connect(session, ann)
+        await becomes(serving.client, ann, "CONNECTED")
+        await serving.client.workspace.UpdateWorker(sid=ann, activity="Offline")
+        await serving.client.workspace.DeleteWorker(sid=ann)
+        left = await session.until(lambda each: each.HasField("unsubscribed") and each)
+        await connect(session, bob)
+        await becomes(serving.client, bob, "CONNECTED")
+
+    assert refused(left) == {ann: ("NOT_FOUND", "RESOURCE_NOT_FOUND")}
+
+
+async def test_a_worker_who_was_declared_away_is_heard_of_no_more(
+    serving: Serving,
+) -> None:
+    ann, bob = await hire(serving, "ann", "bob")
+    async with desk(serving.client) as session:
+        await session.subscribe(bob)
+        await session.snapshots(1)
+        await connect(session, ann)
+        await session.say(declare=pb.Declare(untracked_worker_sids=[ann, bob]))
+        await heard(session)
+        await serving.client.workspace.UpdateWorker(sid=ann, activity="Offline")
+        await serving.client.workspace.DeleteWorker(sid=ann)
+        await serving.client.workspace.UpdateWorker(sid=bob, attributes='{"n":1}')
+        (event,) = await session.events(1)
+        await heard(session)
+
+    assert event.worker.sid == bob
+    assert not any(each.HasField("unsubscribed") for each in session.seen)
+
+
+async def test_a_session_vouches_for_nobody_it_refused_to_tell_of(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_WORKERS", 1)
+    ann, bob = await hire(serving, "ann", "bob")
+    async with desk(serving.client) as session:
+        await connect(session, bob)
+        await becomes(serving.client, bob, "CONNECTED")
+        await session.subscribe(ann, bob)
+        left = await session.until(lambda each: each.HasField("unsubscribed") and each)
+        await becomes(serving.client, bob, "GRACE")
+
+    assert refused(left) == {bob: ("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")}
+
+
 async def test_a_declaration_of_something_else_ends_the_session(
     serving: Serving,
 ) -> None:

@@ -69,9 +69,10 @@ class Cursor:
         self._tail.attach(self, subject)
 
     def unwatch(self, subject: str) -> None:
-        """Read on without a subject."""
-        self._subjects.discard(subject)
-        self._tail.detach(self, subject)
+        """Read on without a subject, if it was one."""
+        if subject in self._subjects:
+            self._subjects.discard(subject)
+            self._tail.detach(self, subject)
 
     async def next(self) -> TailBatch | None:
         """Return what comes next, or a heartbeat; None once the tail has ended."""

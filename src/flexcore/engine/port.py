@@ -153,7 +153,7 @@ class LogCursor(Protocol):
         ...
 
     def unwatch(self, subject: str) -> None:
-        """Read on without a subject."""
+        """Read on without a subject, if it was one."""
         ...
 
     def read(self, until: int | None = None) -> tuple[ChangeSet, ...]:
@@ -196,6 +196,10 @@ class Voucher(Protocol):
 
     def disconnect(self, worker_sids: Iterable[str], *, forget: bool = False) -> None:
         """Vouch for workers no more; with `forget` that means nothing about them."""
+        ...
+
+    def vouches(self, worker_sid: str) -> bool:
+        """Say whether it is said to vouch for a worker."""
         ...
 
     def beat(self) -> None:

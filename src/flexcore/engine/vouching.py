@@ -181,6 +181,10 @@ class Voucher:
             self._vouching.remove(self, sid)
         self._vouching.settle(sids, forget=forget)
 
+    def vouches(self, worker_sid: str) -> bool:
+        """Say whether it is said to vouch for a worker, silent or not."""
+        return worker_sid in self._workers
+
     def beat(self) -> None:
         """Vouch for all of them again."""
         self._beaten = self._clock.now()

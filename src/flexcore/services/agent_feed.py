@@ -6,7 +6,7 @@ joins or leaves has a place among them, and the token changes with what it stand
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -15,7 +15,7 @@ import msgspec
 from flexcore.domain import limits
 from flexcore.domain.errors import FlexcoreError, NotFound, ResourceExhausted
 from flexcore.engine.commands import Answer, Principal
-from flexcore.engine.port import LogCursor, Port
+from flexcore.engine.port import LogCursor, Port, Voucher
 from flexcore.services.convert_event import snapshot_to_proto, worker_events
 from flexcore.services.credit import CreditWindow
 from flexcore.services.resume_tokens import ResumeTokens, SetHash
@@ -54,7 +54,7 @@ class _Left(msgspec.Struct, frozen=True):
 
 
 class AgentFeed:
-    """Writes one session; `deleted` is called with workers who are told of no more."""
+    """Writes one session."""
 
     def __init__(
         self,
@@ -63,13 +63,13 @@ class AgentFeed:
         shown: Shown,
         cursor: LogCursor,
         context: grpc.aio.ServicerContext[Any, Any],
-        deleted: Callable[[Sequence[str]], None],
+        voucher: Voucher,
     ) -> None:
         self._port = port
         self._principal = principal
         self._shown = shown
         self._cursor = cursor
-        self._deleted = deleted
+        self._voucher = voucher
         #: who is told of, as read and as written
         self.workers: set[str] = set()
         self._hash = SetHash(_RPC)
@@ -93,10 +93,11 @@ class AgentFeed:
         self._queue.append(_Joined(sid, snapshot))
 
     def leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
-        """Tell of workers no more, once everything before is written, and say so."""
+        """Let go of workers, and say so once everything before is written."""
+        self._voucher.disconnect(sids)
         leaving = [sid for sid in sids if sid in self.workers]
-        for sid in leaving:
-            self.workers.discard(sid)
+        self.workers.difference_update(leaving)
+        for sid in sids:
             self._cursor.unwatch(sid)
         others = [sid for sid in sids if sid not in leaving]
         self._queue.append(_Left(leaving, others, error))
@@ -236,6 +237,6 @@ class AgentFeed:
             for number, (sequence, field) in enumerate(events, 1):
                 end = change_set.last_sequence if number == len(events) else 0
                 self._queue.append(_Told(sequence, field, end))
-            for sid in [s for s in change_set.deleted if s in self.workers]:
-                self._deleted((sid,))
-                self.leave((sid,), NotFound("worker", sid))
+            for sid in change_set.deleted:
+                if sid in self.workers or self._voucher.vouches(sid):
+                    self.leave((sid,), NotFound("worker", sid))

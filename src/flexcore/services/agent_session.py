@@ -36,9 +36,7 @@ class AgentSession:
         self._cursor = cursor = port.cursor(principal)
         self._commands = AgentCommands(port, session(), calls, cursor.wake)
         self._voucher = voucher = port.vouch(principal, cursor.wake)
-        self._feed = AgentFeed(
-            port, principal, shown, cursor, context, voucher.disconnect
-        )
+        self._feed = AgentFeed(port, principal, shown, cursor, context, voucher)
         self._workers = AgentWorkers(port, principal, cursor, voucher, self._feed)
 
     async def serve(self, requests: AsyncIterator[pb.AgentSessionRequest]) -> None:

@@ -56,11 +56,21 @@ class AgentWorkers:
             self._lost += ((sid, NotFound("worker", sid)) for sid in others)
             return mine
 
-        self._voucher.disconnect(own(declare.disconnected_worker_sids))
-        self._voucher.disconnect(own(declare.untracked_worker_sids), forget=True)
-        self._voucher.connect(own(declare.connected_worker_sids))
+        self._disconnect(own(declare.disconnected_worker_sids))
+        self._disconnect(own(declare.untracked_worker_sids), forget=True)
+        connected = own(declare.connected_worker_sids)
+        self._voucher.connect(connected)
+        for sid in filter(self._voucher.vouches, connected):
+            # It need not be told of them, but has to hear that they are deleted.
+            self._cursor.watch(sid)
         self._lost += self._voucher.take_lost()
         self._check_untold()
+
+    def _disconnect(self, sids: Sequence[str], *, forget: bool = False) -> None:
+        self._voucher.disconnect(sids, forget=forget)
+        for sid in sids:
+            if sid not in self._feed.workers:
+                self._cursor.unwatch(sid)
 
     def ask(self, asked: pb.Subscribe | pb.Unsubscribe) -> None:
         """Take a wish; it is fulfilled when the feed is there."""
@@ -116,8 +126,9 @@ class AgentWorkers:
 
     def _unsubscribe(self, asked: pb.Unsubscribe) -> None:
         sids = list(dict.fromkeys(asked.worker_sids))
-        self._voucher.disconnect(sids)
-        self._feed.leave([sid for sid in sids if sid in self._feed.workers])
+        told = self._feed.workers
+        self._disconnect([sid for sid in sids if sid not in told])
+        self._feed.leave([sid for sid in sids if sid in told])
 
     async def _subscribe(self, asked: pb.Subscribe) -> None:
         told = self._feed.workers
