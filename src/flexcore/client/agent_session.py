@@ -66,6 +66,8 @@ class WorkerEvent:
 class _Mark:
     """The end of a message: once it is reached, all before was handled."""
 
+    #: the connection it came over; another one's log may have been put back
+    call: Any
     #: of those who joined, less those who left; None if it is nobody's place
     token: str | None
     #: whether it stands for nobody else
@@ -243,7 +245,8 @@ class AgentSession:
         if mark.token is not None:
             self._keep(mark, mark.token)
         if mark.handled:
-            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
+            ack = pb.AckEvents(sequence=mark.handled)
+            await self._say(mark.call, ack_events=ack)
 
     def _keep(self, mark: _Mark, token: str) -> None:
         self.resume_token = token
@@ -348,10 +351,13 @@ class AgentSession:
             if self._connected:
                 await self._say(heartbeat=pb.Heartbeat())
 
-    async def _say(self, **what: Any) -> None:
-        """Write a request; if that fails, a new session is told instead."""
+    async def _say(self, over: Any = None, /, **what: Any) -> None:
+        """Write a request; if that fails, a new session is told instead.
+
+        With `over` it is written to that connection or not at all.
+        """
         async with self._writing:
-            if self._call is None:
+            if self._call is None or (over is not None and over is not self._call):
                 return
             with suppress(grpc.aio.AioRpcError):
                 await _write(self._call, **what)
@@ -369,7 +375,7 @@ class AgentSession:
         self._sequence = 0
 
     def _take(self, response: pb.AgentSessionResponse) -> None:
-        mark = _Mark(None)
+        mark = _Mark(self._call, None)
         if response.HasField("snapshot"):
             sid = response.snapshot.worker.sid
             if sid in self._told:  # it was too far behind

@@ -17,6 +17,7 @@ from flexcore.domain.errors import (
     DeadlineExceeded,
     FlexcoreError,
     InvalidArgument,
+    Reason,
     ResourceExhausted,
 )
 from flexcore.engine.port import Port
@@ -71,10 +72,16 @@ class AgentCommands:
         else:
             lane.append(command)
 
-    async def refuse(self, command: pb.AgentCommand, error: FlexcoreError) -> None:
+    async def refuse(self, command: pb.AgentCommand, error: InvalidArgument) -> None:
         """Answer a command that is not even well formed."""
         await self._room.acquire()
-        self._refuse(command, error)
+        call = f"{command.WhichOneof('command')}."
+        self._refuse(
+            command,
+            error.named(
+                lambda field: field.removeprefix("command.").removeprefix(call)
+            ),
+        )
 
     def take(self) -> list[pb.CommandResult]:
         """Return the answers there are, to be written; raises what nobody foresaw."""
@@ -127,9 +134,15 @@ class AgentCommands:
             return pb.RefreshTokenResponse()
         # The session ends with its credential, but this command may be first.
         self.session.check(self._port)
-        request.request_id = request.request_id or command.command_id
+        own_id = request.request_id
+        request.request_id = own_id or command.command_id
         begin(self.session.acting_for(command.worker_sid))
-        return await self._calls[name](request, None)
+        try:
+            return await self._calls[name](request, None)
+        except InvalidArgument as error:
+            if own_id or error.reason is not Reason.REQUEST_ID_REUSED:
+                raise
+            raise error.named(lambda _: "command_id") from error
 
     def _refuse(self, command: pb.AgentCommand, error: FlexcoreError) -> None:
         result = _result_of(command)
@@ -171,5 +184,5 @@ def _checked(command: pb.AgentCommand) -> str:
         raise InvalidArgument("worker_sid", "must be given")
     field = _NAMING.get(name, "")
     if field and getattr(getattr(command, name), field) != command.worker_sid:
-        raise InvalidArgument(f"{name}.{field}", "is not the command's worker")
+        raise InvalidArgument(field, "is not the command's worker")
     return name

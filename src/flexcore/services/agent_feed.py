@@ -13,7 +13,12 @@ import grpc
 import msgspec
 
 from flexcore.domain import limits
-from flexcore.domain.errors import FlexcoreError, NotFound, ResourceExhausted
+from flexcore.domain.errors import (
+    FlexcoreError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+)
 from flexcore.engine.commands import Answer, Principal
 from flexcore.engine.port import LogCursor, Port, Voucher
 from flexcore.services.convert_event import snapshot_to_proto, worker_events
@@ -124,7 +129,11 @@ class AgentFeed:
     # what the backend took
 
     def acknowledge(self, sequence: int) -> None:
-        """Make room for what comes after an event."""
+        """Make room for what comes after an event; InvalidArgument if there is none."""
+        head = self._port.log_end(self._principal).head
+        if sequence > head:
+            text = f"{sequence} is no event's, the log ends at {head}"
+            raise InvalidArgument("ack_events.sequence", text)
         self._window.acknowledge(sequence)
 
     def check(self) -> None:
