@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +120,7 @@ class AgentSession:
         self._given: set[str] = set()
         self._call: Any = None
         self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
         self._credential = client.credential
         self._task: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
@@ -148,7 +149,9 @@ class AgentSession:
         for task in tasks:
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+        await asyncio.gather(
+            *filter(None, tasks), *self._writes, return_exceptions=True
+        )
 
     async def subscribe(self, worker_sids: Iterable[str]) -> None:
         """Tell of these workers too; each begins with a snapshot."""
@@ -281,8 +284,11 @@ class AgentSession:
                     self._recover(error)
             finally:
                 self._call = None
-                # An abandoned call is neither canceled nor collected by itself.
+                # An abandoned call is neither canceled nor collected by itself, and a write
+                # that waits for its connection would wait for ever.
                 call.cancel()
+                for writing in self._writes:
+                    writing.cancel()
             self.resumed += 1
             await asyncio.sleep(backoff.after(time() - opened))
 
@@ -337,12 +343,17 @@ class AgentSession:
 
         One that was refused and is said again is decided again, after what followed it.
         """
-        async with self._writing:
-            if self._call is None or command.command_id in self._given:
-                return
-            self._given.add(command.command_id)
-            with suppress(grpc.aio.AioRpcError):
-                await _write(self._call, command=command)
+        name = command.command_id
+
+        async def give() -> None:
+            async with self._writing:
+                if name in self._given or name not in self._commands:
+                    return
+                if self._call is not None:
+                    self._given.add(name)
+                    await _write(self._call, command=command)
+
+        await self._whole(give())
 
     async def _beat(self) -> None:
         """Vouch for whoever is connected, as long as this program is not stuck."""
@@ -356,11 +367,26 @@ class AgentSession:
 
         With `over` it is written to that connection or not at all.
         """
-        async with self._writing:
-            if self._call is None or (over is not None and over is not self._call):
-                return
+
+        async def say() -> None:
+            async with self._writing:
+                if self._call is not None and over in (None, self._call):
+                    await _write(self._call, **what)
+
+        await self._whole(say())
+
+    async def _whole(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Wait for a write, which goes on if this is canceled: cut off, it cancels the call.
+
+        It is canceled with its call, and whoever waits for it goes on.
+        """
+        task = asyncio.create_task(writing)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.wait((task,))
+        if not task.cancelled():
             with suppress(grpc.aio.AioRpcError):
-                await _write(self._call, **what)
+                task.result()
 
     def _recover(self, error: grpc.aio.AioRpcError) -> None:
         """Return if opening a session again makes sense, else raise."""
