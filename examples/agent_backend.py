@@ -4,7 +4,8 @@
 
 serves until three tasks are completed. The file keeps the place of the session, so that a
 backend that is killed and started again goes on where it was. Each worker's desk would
-show what comes; here a desk accepts whatever rings, and completes it.
+show what comes; here a line says what a worker is doing, and a desk accepts whatever
+rings, and completes it.
 """
 
 import asyncio
@@ -22,6 +23,28 @@ async def list_workers(client: Client) -> list[str]:
         token = page.next_page_token
         if not token:
             return sids
+
+
+async def list_names(client: Client) -> dict[str, str]:
+    """Return what the activities are called, by sid; whoever resumes gets no snapshot."""
+    page = await client.workspace.ListActivities(page_size=1_000)
+    return {each.sid: each.friendly_name for each in page.activities}
+
+
+def show(event: WorkerEvent, names: dict[str, str]) -> None:
+    """Say what a worker is doing. Rows have sids; events tell what these are called."""
+    worker = None
+    if event.snapshot is not None:
+        activities = event.snapshot.activities
+        names.update({each.sid: each.friendly_name for each in activities})
+        worker = event.snapshot.worker
+    elif event.event is not None and event.event.HasField("activity"):
+        activity = event.event.activity
+        names[activity.sid] = activity.friendly_name
+    elif event.event is not None and event.type == "worker.activity.update":
+        worker = event.event.worker
+    if worker is not None:
+        print(f"{worker.friendly_name} is {names[worker.activity_sid]}")
 
 
 def ringing(event: WorkerEvent) -> list[str]:
@@ -60,8 +83,9 @@ async def main(file: str, tasks: int) -> None:
         await session.subscribe(workers)
         # A real one says so when a browser opens, and `disconnect` when it closes.
         await session.connect(workers)
-        completed = 0
+        names, completed = await list_names(client), 0
         async for event in session:
+            show(event, names)
             if event.refusal is not None:
                 print(f"{event.worker_sid} left: {event.refusal}")
             for sid in ringing(event):

@@ -174,21 +174,30 @@ async def test_a_backend_serves_all_desks_and_goes_on_where_it_was(
     serving: Serving, tmp_path: Path
 ) -> None:
     client, file = serving.client, str(tmp_path / "session.json")
+    setup = client.workspace
     for name in ("ann", "bob"):
-        await client.workspace.CreateWorker(friendly_name=name, activity="Available")
+        made_worker = await setup.CreateWorker(friendly_name=name, activity="Available")
     script = ROOT / "examples/agent_backend.py"
     before: set[str] = set()
     # What was given last before the end comes again, and is answered as it was.
-    for count, again in ((3, 0), (2, 1)):
+    for count, again, doing in (
+        (3, 0, ["ann is Available", "bob is Available"]),
+        (2, 1, ["bob is Ready"]),
+    ):
         made = [(await client.routing.CreateTask()).task.sid for _ in range(count)]
         report = await _run(serving, script, file, str(count + again))
 
         found = [await client.routing.GetTask(sid=sid) for sid in made]
         assert [each.task.disposition for each in found] == ["helped"] * count
-        told = {line.partition(":")[0] for line in report.splitlines()}
+        lines = report.splitlines()
+        assert sorted(line for line in lines if ":" not in line) == doing
+        told = {line.partition(":")[0] for line in lines if ":" in line}
         assert set(made) <= told <= {*made, *before}
         assert len(told) == count + again
         before |= set(made)
+        if not again:  # what it did not see is told to it, names too
+            await setup.CreateActivity(friendly_name="Ready", available=True)
+            await setup.UpdateWorker(sid=made_worker.worker.sid, activity="Ready")
 
 
 async def test_a_wall_shows_queues_workers_and_tasks(serving: Serving) -> None:

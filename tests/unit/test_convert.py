@@ -339,7 +339,7 @@ def test_a_worker_sees_its_own_reservations_with_their_tasks() -> None:
         ]
     )
 
-    told = worker_events(change_set, encode, (WORKER,))
+    told = worker_events(change_set, encode, (WORKER,), ())
     fields = b"".join(field for _, field in told)
     session = routing_service_pb2.AgentSessionResponse.FromString(fields)
     stream = routing_service_pb2.StreamReservationsResponse.FromString(fields)
@@ -351,6 +351,19 @@ def test_a_worker_sees_its_own_reservations_with_their_tasks() -> None:
     assert (first.reservation.sid, first.task.sid) == (mine.sid, TASK)
     assert (second.sequence, second.worker_channel.sid) == (13, channel.sid)
     assert not second.HasField("reservation")
+
+
+def test_a_worker_sees_the_activities_of_its_workspace_alone() -> None:
+    here = make_row(model.Activity)
+    there = make_row(model.Activity, workspace_sid=make_sid("WS", 2))
+    change_set = make_change_set(
+        [("activity.updated", there), ("activity.updated", here)]
+    )
+
+    told = worker_events(change_set, encode, (), (here.workspace_sid,))
+    fields = b"".join(field for _, field in told)
+    (event,) = routing_service_pb2.AgentSessionResponse.FromString(fields).events
+    assert (event.type, event.activity.sid) == ("activity.updated", here.sid)
 
 
 def test_a_conversation_sees_what_is_said_in_it() -> None:

@@ -29,7 +29,7 @@ async def running(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Running]
 async def changes_after(account: Account, sequence: int) -> list[ChangeSet]:
     """Return the change sets after a position, up to the head."""
     found: list[ChangeSet] = []
-    async for batch in account.tail.follow(sequence, ""):
+    async for batch in account.tail.follow(sequence, ("",)):
         found += batch.change_sets
         if found and found[-1].last_sequence == account.tail.head:
             break

@@ -384,7 +384,7 @@ async def test_streams_go_on_where_they_were_before_the_restart(site: Site) -> N
     await running.engine.end_streams()
 
     for subject in ("", worker.sid):
-        stream = running.engine.tail(running.principal, position, subject)
+        stream = running.engine.tail(running.principal, position, (subject,))
         given = [c_ async for batch in stream for c_ in batch.change_sets]
         assert given[0].first_sequence == position + 1
         types = event_types(given)

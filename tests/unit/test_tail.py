@@ -40,13 +40,13 @@ class Log:
         self.tail.publish(commit.change_set, size)
         return commit.change_set
 
-    def after(self, position: int, subject: str = "") -> list[int]:
+    def after(self, position: int, *subjects: str) -> list[int]:
         """Return what a stream must be given, by last sequence."""
         return [
             change_set.last_sequence
             for change_set in self.change_sets
             if change_set.last_sequence > position
-            and (not subject or subject in change_set.subjects)
+            and (not any(subjects) or {*subjects} & {*change_set.subjects})
         ]
 
 
@@ -87,13 +87,13 @@ class Reading:
 
 async def read_to_end(log: Log, after: int | None, subject: str = "") -> Reading:
     """Follow a tail that is closed; it ends after everything was given."""
-    reading = Reading(log.tail.follow(after, subject))
+    reading = Reading(log.tail.follow(after, (subject,)))
     await reading.task
     return reading
 
 
 async def test_a_stream_is_given_everything_once_and_in_order(log: Log) -> None:
-    reading = Reading(log.tail.follow(0, ""))
+    reading = Reading(log.tail.follow(0, ("",)))
     for count in (1, 3, 0, 5):
         for _ in range(count):
             log.append(events=2)
@@ -106,7 +106,7 @@ async def test_a_stream_is_given_everything_once_and_in_order(log: Log) -> None:
 
 async def test_a_stream_without_a_position_begins_now(log: Log) -> None:
     log.append()
-    reading = Reading(log.tail.follow(None, ""))
+    reading = Reading(log.tail.follow(None, ("",)))
     await settle()
     log.append()
     await settle()
@@ -116,10 +116,10 @@ async def test_a_stream_without_a_position_begins_now(log: Log) -> None:
 
 
 async def test_one_slow_reader_holds_up_nobody(log: Log) -> None:
-    slow = log.tail.follow(0, "")
+    slow = log.tail.follow(0, ("",))
     log.append()
     first = await anext(slow)
-    fast = Reading(log.tail.follow(0, ""))
+    fast = Reading(log.tail.follow(0, ("",)))
     for _ in range(10):
         log.append(size=LARGE)
         await settle()
@@ -137,7 +137,7 @@ async def test_one_slow_reader_holds_up_nobody(log: Log) -> None:
 
 async def test_a_narrow_stream_is_given_what_concerns_its_subject(log: Log) -> None:
     log.append("WK1")
-    reading = Reading(log.tail.follow(0, "WK1"))
+    reading = Reading(log.tail.follow(0, ("WK1",)))
     await settle()
     log.append("WK2")
     log.append("WK2", "WK1")
@@ -149,7 +149,7 @@ async def test_a_narrow_stream_is_given_what_concerns_its_subject(log: Log) -> N
 
 
 async def test_a_heartbeat_carries_the_position(log: Log, clock: VirtualClock) -> None:
-    reading = Reading(log.tail.follow(0, "WK1"))
+    reading = Reading(log.tail.follow(0, ("WK1",)))
     await settle()
     log.append("WK2")
     log.append("WK2")
@@ -183,9 +183,9 @@ async def test_a_stream_reads_on_from_the_store_into_memory(log: Log) -> None:
     """A reader behind the tail catches up without a gap at the seam."""
     for _ in range(10):
         log.append("WK1", size=LARGE)
-    whole = Reading(log.tail.follow(0, ""))
-    narrow = Reading(log.tail.follow(0, "WK1"))
-    other = Reading(log.tail.follow(0, "WK2"))
+    whole = Reading(log.tail.follow(0, ("",)))
+    narrow = Reading(log.tail.follow(0, ("WK1",)))
+    other = Reading(log.tail.follow(0, ("WK2",)))
     await settle()
     log.append("WK1", "WK2")
     await settle()
@@ -201,39 +201,63 @@ async def test_streams_opened_and_cut_at_random_see_each_change_set_once(
     log: Log, clock: VirtualClock, seed: int
 ) -> None:
     rng = random.Random(seed)
-    subjects = ("", "WK1", "WK2", "CH1")
-    open_: list[tuple[str, list[int], Reading]] = []
+    names = ("WK1", "WK2", "CH1")
+    wishes = (("",), *((each,) for each in names), ("WK1", "WK2"), ("CH1", "WK1"))
+    open_: list[tuple[tuple[str, ...], list[int], Reading]] = []
     for _ in range(120):
         act = rng.random()
         if act < 0.6:
-            named = rng.sample(subjects[1:], rng.randint(0, 3))
+            named = rng.sample(names, rng.randint(0, 3))
             log.append(*named, size=rng.choice((100, LARGE)), events=rng.randint(1, 3))
         elif act < 0.8 or not open_:
-            subject = rng.choice(subjects)
-            open_.append((subject, [], Reading(log.tail.follow(0, subject))))
+            subjects = rng.choice(wishes)
+            open_.append((subjects, [], Reading(log.tail.follow(0, subjects))))
         elif act < 0.95:
-            subject, seen, reading = open_.pop(rng.randrange(len(open_)))
+            subjects, seen, reading = open_.pop(rng.randrange(len(open_)))
             await reading.stop()
             seen += reading.given
             position = reading.position if reading.batches else (seen or [0])[-1]
-            follow = log.tail.follow(position, subject)
-            open_.append((subject, seen, Reading(follow)))
+            follow = log.tail.follow(position, subjects)
+            open_.append((subjects, seen, Reading(follow)))
         else:
             clock.advance(limits.HEARTBEAT_INTERVAL)
         if rng.random() < 0.5:
             await settle()
     log.tail.close()
 
-    for subject, seen, reading in open_:
+    for subjects, seen, reading in open_:
         await reading.task
-        assert seen + reading.given == log.after(0, subject)
+        assert seen + reading.given == log.after(0, *subjects)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_who_wants_two_subjects_is_not_led_through_the_rest_of_the_log(
+    log: Log, *, stored: bool
+) -> None:
+    log.append("WK1")
+    log.append("WK1", "WS1")
+    for _ in range(300):
+        log.append("WK2")
+    log.append("WS1")
+    if stored:
+        for _ in range(5):
+            log.append("WK2", size=LARGE)
+    assert (log.tail.floor > 303) is stored
+    cursor = log.tail.open(0, ("WK1", "WS1"))
+    pieces = []
+    while cursor.behind:
+        pieces.append([each.last_sequence for each in cursor.read()])
+    cursor.close()
+
+    assert [*chain(*pieces)] == [1, 2, 303]
+    assert len(pieces) <= 4
 
 
 async def test_a_busy_log_holds_up_no_heartbeat_of_who_wants_nothing_of_it(
     log: Log, clock: VirtualClock
 ) -> None:
     nothing = LogFilter(types=frozenset({"worker"}))
-    reading = Reading(log.tail.follow(0, "", nothing))
+    reading = Reading(log.tail.follow(0, ("",), nothing))
     await settle()
     assert reading.batches == [TailBatch((), 0)]
     for n in range(1, 7):
@@ -302,16 +326,16 @@ async def test_a_position_below_the_floor_is_out_of_range(log: Log) -> None:
 
     for subject in ("", "WK1"):
         with pytest.raises(OutOfRange) as refusal:
-            await anext(log.tail.follow(floor - 1, subject))
+            await anext(log.tail.follow(floor - 1, (subject,)))
         assert refusal.value.reason is Reason.TOKEN_BELOW_FLOOR
         assert refusal.value.metadata == {"floor": str(floor)}
-    assert (await anext(log.tail.follow(floor, ""))).position == floor + 1
+    assert (await anext(log.tail.follow(floor, ("",)))).position == floor + 1
 
 
 async def test_a_reader_that_the_floor_overtakes_is_out_of_range(log: Log) -> None:
     """Clean-up went past a reader that had stopped reading: never a silent gap."""
     log.append()
-    stream = log.tail.follow(0, "")
+    stream = log.tail.follow(0, ("",))
     await anext(stream)
     for _ in range(6):
         log.append(size=LARGE)
@@ -327,7 +351,7 @@ async def test_a_position_ahead_of_the_log_is_out_of_range(log: Log) -> None:
     log.append()
 
     with pytest.raises(OutOfRange) as refusal:
-        await anext(log.tail.follow(2, ""))
+        await anext(log.tail.follow(2, ("",)))
 
     assert refusal.value.reason is Reason.TOKEN_AHEAD
     assert refusal.value.metadata == {"head": "1"}
@@ -336,7 +360,7 @@ async def test_a_position_ahead_of_the_log_is_out_of_range(log: Log) -> None:
 async def test_a_closed_tail_ends_its_streams_after_everything_was_given(
     log: Log,
 ) -> None:
-    waiting = Reading(log.tail.follow(0, "WK1"))
+    waiting = Reading(log.tail.follow(0, ("WK1",)))
     await settle()
     log.append("WK1")
     log.tail.close()
@@ -363,7 +387,7 @@ async def test_what_is_read_at_once_is_bounded_by_bytes(log: Log) -> None:
     for subject in ("", "WK1"):
         position, pieces = 0, []
         while position < log.tail.head:
-            found, position = log.tail.read(position, subject)
+            found, position = log.tail.read(position, (subject,))
             pieces.append([each.last_sequence for each in found])
 
         assert [len(piece) for piece in pieces] == [4, 4, 2]
@@ -371,7 +395,7 @@ async def test_what_is_read_at_once_is_bounded_by_bytes(log: Log) -> None:
 
 
 async def test_streams_that_ended_leave_nothing_behind(log: Log) -> None:
-    readings = [Reading(log.tail.follow(0, f"WK{n}")) for n in range(10)]
+    readings = [Reading(log.tail.follow(0, (f"WK{n}",))) for n in range(10)]
     await settle()
     for reading in readings:
         await reading.stop()
@@ -394,7 +418,7 @@ async def test_what_is_stored_and_known_to_the_stream_is_not_read(log: Log) -> N
     for _ in range(10):
         log.append(size=LARGE)
     known = {0: 2, 2: 5, 7: 9}
-    reading = Reading(log.tail.follow(0, "", known=known.get))
+    reading = Reading(log.tail.follow(0, ("",), known=known.get))
     await settle()
 
     assert reading.batches[:2] == [TailBatch((), 2), TailBatch((), 5)]
@@ -411,7 +435,7 @@ async def test_what_is_in_memory_is_read_even_if_it_is_known(log: Log) -> None:
 
     for _ in range(10):
         log.append(size=LARGE)
-    reading = Reading(log.tail.follow(0, "", known=known))
+    reading = Reading(log.tail.follow(0, ("",), known=known))
     await settle()
 
     assert asked == list(range(log.tail.floor))

@@ -39,6 +39,7 @@ R = TypeVar("R", bound=Message)
 class ReservationEvent:
     """One thing that happened to a worker, or, with `snapshot`, how things stood.
 
+    `activity` is one of the worker's workspace that was made, changed or deleted.
     A snapshot's events have the type of what led there, and no sequence.
     """
 
@@ -47,6 +48,7 @@ class ReservationEvent:
     task: routing_pb2.Task | None = None
     worker: workspace_pb2.Worker | None = None
     worker_channel: workspace_pb2.WorkerChannel | None = None
+    activity: workspace_pb2.Activity | None = None
     sequence: int = 0
     snapshot: bool = False
 
@@ -177,6 +179,7 @@ class Reservations(
                 task=_given(event, "task"),
                 worker=_given(event, "worker"),
                 worker_channel=_given(event, "worker_channel"),
+                activity=_given(event, "activity"),
                 sequence=event.sequence,
             )
 

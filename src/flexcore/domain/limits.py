@@ -238,6 +238,9 @@ UPKEEP_COMMANDS = 250
 #: larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500
 STREAM_MESSAGE_BYTES = 256 * 1024
+#: subjects whose own indexes a stream reads: a worker and its workspace (overflow: the
+#: whole log is read, and what is of no subject passed over)
+STREAM_SUBJECTS = 2
 #: what streams showed lately and share: of messages, and of change sets as much again
 #: (overflow: it is encoded again)
 SHOWN_BYTES = 8 * 1024 * 1024

@@ -50,8 +50,8 @@ class ChangeSet(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     as they were last.
     `answer` names the resources that the caller was given, so that a repeated request
     is answered from here; `beside` are those among them that were not touched.
-    `subjects` are the workers and conversations a narrow stream
-    of which must see this change set.
+    `subjects` are the workers and conversations a narrow stream of which must see this
+    change set; and the workspaces of changed activities, which all their workers must.
     """
 
     account_sid: str

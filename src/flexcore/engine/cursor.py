@@ -1,11 +1,15 @@
 """A cursor: how far one stream has read the log, and what of it the stream wants."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
+from flexcore.domain import limits
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.port import Known, TailBatch
 from flexcore.engine.pulse import Pulse
+
+_ALL = ("",)
 
 
 class Source(Protocol):
@@ -15,8 +19,10 @@ class Source(Protocol):
     #: what is not after it has to be read from the store
     floor: int
 
-    def read(self, position: int, subject: str) -> tuple[list[ChangeSet], int]:
-        """Return the next change sets of a subject, and up to where that is all."""
+    def read(
+        self, position: int, subjects: Collection[str]
+    ) -> tuple[list[ChangeSet], int]:
+        """Return the next change sets of subjects, and up to where that is all."""
         ...
 
     def attach(self, cursor: "Cursor", subject: str) -> None:
@@ -35,9 +41,9 @@ class Source(Protocol):
 class Cursor:
     """Everything wanted up to `position` was given.
 
-    The subject "" stands for the whole log. With several subjects it is the whole log that
-    is read, and the rest passed over: it sleeps until one of them has news, and passing
-    over a change set costs a fraction of a microsecond.
+    The subject "" stands for the whole log. With more than a few subjects it is the whole
+    log that is read, and the rest passed over: it sleeps until one of them has news, and
+    passing over a change set costs a fraction of a microsecond.
     """
 
     def __init__(
@@ -104,8 +110,10 @@ class Cursor:
         if not self._subjects:
             self.position = max(self.position, end)
             return ()
-        (subject,) = self._subjects if len(self._subjects) == 1 else ("",)
-        found, position = self._tail.read(self.position, subject)
+        few = len(self._subjects) <= limits.STREAM_SUBJECTS
+        found, position = self._tail.read(
+            self.position, self._subjects if few else _ALL
+        )
         if until is not None:
             found = [each for each in found if each.last_sequence <= until]
             position = min(position, until)

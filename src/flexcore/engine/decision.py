@@ -14,6 +14,7 @@ from flexcore.domain.errors import Aborted, NotFound, ResourceExhausted
 from flexcore.domain.ids import RESOURCES, Ids
 from flexcore.domain.log import Cause, ChangeSet, Event, encode_change_set, encode_row
 from flexcore.domain.model import (
+    Activity,
     Conversation,
     Interaction,
     InteractionChannel,
@@ -329,7 +330,10 @@ class Decision:
 
 
 def subjects_of(rows: tuple[Row, ...]) -> tuple[str, ...]:
-    """Return the workers and conversations that rows tell something about."""
+    """Return the workers and conversations that rows tell something about.
+
+    An activity is told to every worker of its workspace, by one subject for all of them.
+    """
     subjects: dict[str, None] = {}
     for row in rows:
         if isinstance(row, Reservation | WorkerChannel):
@@ -338,6 +342,8 @@ def subjects_of(rows: tuple[Row, ...]) -> tuple[str, ...]:
             subjects[row.sid] = None
         elif isinstance(row, _IN_CONVERSATION):
             subjects[row.conversation_sid] = None
+        elif isinstance(row, Activity):
+            subjects[row.workspace_sid] = None
     return tuple(subjects)
 
 

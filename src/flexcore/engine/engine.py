@@ -20,6 +20,7 @@ from flexcore.domain.model import (
     Row,
     Sender,
     Task,
+    Worker,
     Workspace,
 )
 from flexcore.domain.statistics import Query, Report, Standings
@@ -221,17 +222,23 @@ class Engine:
         self,
         principal: c.Principal,
         after: int | None,
-        subject: str = "",
+        subjects: Sequence[str] = ("",),
         log_filter: LogFilter | None = None,
         known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after a position, for ever."""
         tail = self._account(principal.account_sid).tail
-        return tail.follow(after, subject, log_filter, known)
+        return tail.follow(after, subjects, log_filter, known)
 
     def cursor(self, principal: c.Principal, after: int | None = None) -> LogCursor:
         """Return a cursor at a sequence, or at the end."""
         return self._account(principal.account_sid).tail.open(after)
+
+    def workspace_of(self, principal: c.Principal, worker_sid: str) -> str:
+        """Return the sid of a worker's workspace; "" when there is no such worker."""
+        state = self._account(principal.account_sid).state
+        worker = state.find(worker_sid, Worker)
+        return worker.workspace_sid if worker is not None else ""
 
     def vouch(self, principal: c.Principal, ended: Callable[[], None]) -> Voucher:
         """Return what a session says of its workers."""

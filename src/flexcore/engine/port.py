@@ -190,8 +190,11 @@ class LogCursor(Protocol):
 class Voucher(Protocol):
     """What a session says of its workers; a heartbeat speaks for all of them."""
 
-    def connect(self, worker_sids: Iterable[str]) -> None:
-        """Vouch for workers from now on; those it cannot vouch for are lost at once."""
+    def connect(self, worker_sids: Iterable[str], first: int = 0) -> int:
+        """Vouch for workers from now on; those it cannot vouch for are lost at once.
+
+        `first` is when they were declared first, 0 if that is now; returns that time.
+        """
         ...
 
     def disconnect(self, worker_sids: Iterable[str], *, forget: bool = False) -> None:
@@ -285,14 +288,14 @@ class Port(Protocol):
         self,
         principal: Principal,
         after: int | None,
-        subject: str = "",
+        subjects: Sequence[str] = ("",),
         log_filter: LogFilter | None = None,
         known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
         """Yield change sets after sequence `after` (None = from now), for ever.
 
-        `subject` narrows to one worker or conversation, `log_filter` to change sets with
-        an event it shows. A batch without change sets is a heartbeat. OutOfRange when
+        `subjects` narrow to what concerns one of them, a worker, a conversation or the
+        activities of a workspace; `log_filter` to change sets with an event it shows. A batch without change sets is a heartbeat. OutOfRange when
         `after` lies below the floor or above the head.
 
         What would have to be read from the store is not if `known` says that the caller
@@ -302,6 +305,10 @@ class Port(Protocol):
 
     def cursor(self, principal: Principal, after: int | None = None) -> LogCursor:
         """Return a cursor at a sequence, or at the end; whoever asks closes it."""
+        ...
+
+    def workspace_of(self, principal: Principal, worker_sid: str) -> str:
+        """Return the sid of a worker's workspace; "" when there is no such worker."""
         ...
 
     def vouch(self, principal: Principal, ended: Callable[[], None]) -> Voucher:

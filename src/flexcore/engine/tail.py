@@ -7,7 +7,7 @@ in the store, so that nobody scans what does not concern it.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 
 import msgspec
 
@@ -121,7 +121,7 @@ class Tail:
     async def follow(
         self,
         after: int | None,
-        subject: str,
+        subjects: Iterable[str],
         log_filter: LogFilter | None = None,
         known: Known | None = None,
     ) -> AsyncIterator[TailBatch]:
@@ -129,7 +129,7 @@ class Tail:
 
         Ends only when the tail is closed, after everything up to then was given.
         """
-        cursor = self.open(after, (subject,), log_filter, known)
+        cursor = self.open(after, subjects, log_filter, known)
         try:
             while (batch := await cursor.next()) is not None:
                 yield batch
@@ -168,18 +168,23 @@ class Tail:
 
     # what cursors ask for
 
-    def read(self, position: int, subject: str) -> tuple[list[ChangeSet], int]:
-        """Return the next change sets of a subject, and up to where that is all."""
-        if position >= self.floor:
-            strand = self._strands.get(subject)
-            found, whole = strand.after(position) if strand is not None else ([], True)
-            if whole:
-                return found, max(position, self.head)
+    def read(
+        self, position: int, subjects: Collection[str]
+    ) -> tuple[list[ChangeSet], int]:
+        """Return the next change sets of subjects, and up to where that is all."""
+        if position < self.floor:
+            pieces = [self._stored(position, subject) for subject in subjects]
+            end = self.floor
         else:
-            found = self._stored(position, subject)
-            if not found:
-                return [], self.floor
-        return found, found[-1].last_sequence
+            pieces = [self._kept(position, subject) for subject in subjects]
+            end = max(position, self.head)
+        lasts = [piece[-1].last_sequence for piece, whole in pieces if not whole]
+        if len(pieces) == 1:
+            return pieces[0][0], min(lasts, default=end)
+        # Beyond the end a subject may have more that was committed since it was read.
+        end = min(*lasts, end) if lasts else end
+        found = {each.last_sequence: each for piece, _ in pieces for each in piece}
+        return [found[last] for last in sorted(found) if last <= end], end
 
     def attach(self, cursor: Cursor, subject: str) -> None:
         """Wake a cursor when something happens to a subject."""
@@ -212,11 +217,19 @@ class Tail:
                 metadata={"head": str(head)},
             )
 
-    def _stored(self, position: int, subject: str) -> list[ChangeSet]:
+    def _kept(self, position: int, subject: str) -> tuple[list[ChangeSet], bool]:
+        """Return what is in memory of a subject, and whether that is all."""
+        strand = self._strands.get(subject)
+        return strand.after(position) if strand is not None else ([], True)
+
+    def _stored(self, position: int, subject: str) -> tuple[list[ChangeSet], bool]:
+        """Return what is stored of a subject; it is all if there is nothing."""
         if not subject:
-            return self._pages.after(position)
-        most = limits.LOG_READ_BYTES
-        return list(self._store.read_log(self._account_sid, position, subject, most))
+            found = self._pages.after(position)
+        else:
+            most = limits.LOG_READ_BYTES
+            found = [*self._store.read_log(self._account_sid, position, subject, most)]
+        return found, not found
 
     def _drop_first(self) -> None:
         held = self._held.popleft()

@@ -5,7 +5,7 @@ joins or leaves has a place among them, and the token changes with what it stand
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +21,11 @@ from flexcore.domain.errors import (
 )
 from flexcore.engine.commands import Answer, Principal
 from flexcore.engine.port import LogCursor, Port, Voucher
-from flexcore.services.convert_event import snapshot_to_proto, worker_events
+from flexcore.services.convert_event import (
+    snapshot_to_proto,
+    worker_events,
+    workspace_of,
+)
 from flexcore.services.credit import CreditWindow
 from flexcore.services.resume_tokens import ResumeTokens, SetHash
 from flexcore.services.shown import Shown
@@ -75,8 +79,9 @@ class AgentFeed:
         self._shown = shown
         self._cursor = cursor
         self._voucher = voucher
-        #: who is told of, as read and as written
-        self.workers: set[str] = set()
+        #: who is told of, as read and as written, and of which workspace they are
+        self.workers: dict[str, str] = {}
+        self._workspaces: Counter[str] = Counter()
         self._hash = SetHash(_RPC)
         self._tokens = ResumeTokens(port, principal, self._hash.digest)
         self._writer = Writer(context, self._tokens, cursor.position)
@@ -93,17 +98,20 @@ class AgentFeed:
         while (position := self._cursor.position) < snapshot.sequence:
             self._take_up(snapshot.sequence)
             assert self._cursor.position > position, "a snapshot ahead of the log"
-        self.workers.add(sid)
-        self._cursor.watch(sid)
+        self._tell_of(sid, workspace_of(snapshot))
         self._queue.append(_Joined(sid, snapshot))
 
     def leave(self, sids: Sequence[str], error: FlexcoreError | None = None) -> None:
         """Let go of workers, and say so once everything before is written."""
         self._voucher.disconnect(sids)
         leaving = [sid for sid in sids if sid in self.workers]
-        self.workers.difference_update(leaving)
         for sid in sids:
             self._cursor.unwatch(sid)
+        for workspace_sid in map(self.workers.pop, leaving):
+            self._workspaces[workspace_sid] -= 1
+            if not self._workspaces[workspace_sid]:
+                del self._workspaces[workspace_sid]
+                self._cursor.unwatch(workspace_sid)
         others = [sid for sid in sids if sid not in leaving]
         self._queue.append(_Left(leaving, others, error))
 
@@ -121,10 +129,16 @@ class AgentFeed:
         self._cursor.position = self._writer.written = at
         self._hash, self._tokens.stream = whole, whole.digest
         for sid in sids:
-            self.workers.add(sid)
-            self._cursor.watch(sid)
+            self._tell_of(sid, self._port.workspace_of(self._principal, sid))
         self._cursor.wake()
         return True
+
+    def _tell_of(self, sid: str, workspace_sid: str) -> None:
+        self.workers[sid] = workspace_sid
+        self._workspaces[workspace_sid] += 1
+        self._cursor.watch(sid)
+        if workspace_sid:  # of one who was deleted since the token nobody knows it
+            self._cursor.watch(workspace_sid)
 
     # what the backend took
 
@@ -242,7 +256,8 @@ class AgentFeed:
     def _take_up(self, until: int | None) -> None:
         """Read a piece of the log into the queue."""
         for change_set in self._cursor.read(until):
-            events = worker_events(change_set, self._shown.encode, self.workers)
+            encode = self._shown.encode
+            events = worker_events(change_set, encode, self.workers, self._workspaces)
             for number, (sequence, field) in enumerate(events, 1):
                 end = change_set.last_sequence if number == len(events) else 0
                 self._queue.append(_Told(sequence, field, end))

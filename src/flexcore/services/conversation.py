@@ -167,5 +167,5 @@ class ConversationService(conversation_service_pb2_grpc.ConversationServiceServi
             first = pb.WatchConversationResponse()
             rows_to_proto(first.snapshot, snapshot.rows)
             await stream.write(first, start)
-        tail = self._port.tail(principal, start, sid)
+        tail = self._port.tail(principal, start, (sid,))
         await stream.follow(self._port, session(), tail)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message as AnyMessage
 from flexcore import _wire
 from flexcore.domain.log import ChangeSet
 from flexcore.domain.model import (
+    Activity,
     Conversation,
     Message,
     Participant,
@@ -37,6 +38,11 @@ def snapshot_to_proto(snapshot: Answer) -> routing_service_pb2.ReservationSnapsh
     rows_to_proto(shown, snapshot.rows, snapshot.time, snapshot.names)
     add_load(shown.worker_channels, snapshot.rows, shown.worker)
     return shown
+
+
+def workspace_of(snapshot: Answer) -> str:
+    """Return the sid of the workspace of the worker a snapshot is of."""
+    return next(row.workspace_sid for row in snapshot.rows if isinstance(row, Worker))
 
 
 class _Events:
@@ -95,12 +101,24 @@ _OF_CONVERSATIONS = _Events(
 
 
 def worker_events(
-    change_set: ChangeSet, encode: Encode, worker_sids: Container[str]
+    change_set: ChangeSet,
+    encode: Encode,
+    worker_sids: Container[str],
+    workspace_sids: Container[str],
 ) -> list[tuple[int, bytes]]:
-    """Return the events about workers, their channels and their reservations."""
-    return _OF_WORKERS.told(
-        change_set, encode, lambda row: _of_worker(row, worker_sids)
-    )
+    """Return the events about workers, their channels and their reservations.
+
+    And those about the activities of their workspaces.
+    """
+
+    def tells(row: Row) -> bool:
+        if isinstance(row, Reservation | WorkerChannel):
+            return row.worker_sid in worker_sids
+        if isinstance(row, Activity):
+            return row.workspace_sid in workspace_sids
+        return isinstance(row, Worker) and row.sid in worker_sids
+
+    return _OF_WORKERS.told(change_set, encode, tells)
 
 
 def conversation_events(
@@ -116,12 +134,6 @@ def _with_task(row: Row, rows: Mapping[str, Row]) -> Iterable[Row]:
     """Return a row, and of a reservation its task too."""
     task = rows.get(row.task_sid) if isinstance(row, Reservation) else None
     return (row, task) if task else (row,)
-
-
-def _of_worker(row: Row, sids: Container[str]) -> bool:
-    if isinstance(row, Reservation | WorkerChannel):
-        return row.worker_sid in sids
-    return isinstance(row, Worker) and row.sid in sids
 
 
 def _of_conversation(row: Row, sid: str) -> bool:

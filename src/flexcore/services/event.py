@@ -81,7 +81,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self, after: int, log_filter: LogFilter, known: Known
     ) -> AsyncIterator[TailBatch]:
         subject = log_filter.subject
-        return self._port.tail(caller(), after, subject, log_filter, known)
+        return self._port.tail(caller(), after, (subject,), log_filter, known)
 
     async def _oldest(
         self, log_filter: LogFilter, stream: Stream

@@ -15,7 +15,11 @@ from flexcore.services import routing_commands as make
 from flexcore.services import statistics
 from flexcore.services.agent_session import AgentSession
 from flexcore.services.convert import given, words
-from flexcore.services.convert_event import snapshot_to_proto, worker_events
+from flexcore.services.convert_event import (
+    snapshot_to_proto,
+    worker_events,
+    workspace_of,
+)
 from flexcore.services.convert_explanation import explanation_to_proto
 from flexcore.services.convert_routing import (
     RESERVATION_STATUS_TEXT,
@@ -247,6 +251,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
     ) -> None:
         worker_sid, principal = request.worker_sid, caller()
         snapshot = await self._port.submit(principal, commands.Snapshot(sid=worker_sid))
+        workspace_sid = workspace_of(snapshot)
         tokens = ResumeTokens(
             self._port, principal, stream_hash("StreamReservations", worker_sid)
         )
@@ -258,7 +263,8 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             start = at if resumes else start
 
         def show(change_set: ChangeSet) -> Sequence[bytes]:
-            events = worker_events(change_set, self._shown.encode, (worker_sid,))
+            encode = self._shown.encode
+            events = worker_events(change_set, encode, (worker_sid,), (workspace_sid,))
             return [field for _, field in events]
 
         account = principal.account_sid
@@ -268,7 +274,7 @@ class RoutingService(routing_service_pb2_grpc.RoutingServiceServicer):
             first = pb.StreamReservationsResponse()
             first.snapshot.MergeFrom(snapshot_to_proto(snapshot))
             await stream.write(first, start)
-        tail = self._port.tail(principal, start, worker_sid)
+        tail = self._port.tail(principal, start, (worker_sid, workspace_sid))
         await stream.follow(self._port, session(), _while_there(tail, worker_sid))
 
 
