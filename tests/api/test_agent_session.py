@@ -117,6 +117,14 @@ def status_of(result: pb.CommandResult) -> tuple[str, str]:
     return code_pb2.Code.Name(status.code), info.reason
 
 
+def fields_of(result: pb.CommandResult) -> tuple[str, ...]:
+    """Return the fields that the refusal of a command names."""
+    bad = error_details_pb2.BadRequest()
+    for detail in status_pb2.Status.FromString(result.status).details:
+        detail.Unpack(bad)
+    return tuple(each.field for each in bad.field_violations)
+
+
 def worker_of(event: pb.ReservationEvent) -> str:
     return (
         event.worker.sid
@@ -504,6 +512,7 @@ async def test_a_command_said_again_has_one_effect_and_one_answer(
 
     assert first == again == after
     assert status_of(other) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+    assert fields_of(other) == ("command_id",)
     worker = (await serving.client.workspace.GetWorker(sid=ann)).worker
     assert worker.version == first.update_worker.worker.version
 
@@ -513,31 +522,46 @@ async def test_a_refused_command_says_what_the_unary_call_would(
 ) -> None:
     ann, bob = await hire(serving, "ann", "bob")
     nobody = make_sid("WR", 1)
-    commands: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
+    invalid = ("INVALID_ARGUMENT", "FIELD_INVALID")
+    malformed = pb.AcceptReservationRequest(sid="x", version=-1)
+    nowhere = worker_requests_pb2.UpdateWorkerRequest(sid=ann, activity="Nowhere")
+    #: the worker and the command, how it is refused, and which fields are named
+    commands: dict[
+        str, tuple[str, dict[str, Any], tuple[str, str], tuple[str, ...]]
+    ] = {
         "gone": (
             ann,
             {"accept_reservation": pb.AcceptReservationRequest(sid=nobody)},
             ("NOT_FOUND", "RESOURCE_NOT_FOUND"),
+            (),
         ),
         "malformed": (
             ann,
-            {"accept_reservation": pb.AcceptReservationRequest(sid="x")},
-            ("INVALID_ARGUMENT", "FIELD_INVALID"),
+            {"accept_reservation": malformed},
+            invalid,
+            ("sid", "version"),
         ),
-        "of another": (ann, away(bob), ("INVALID_ARGUMENT", "FIELD_INVALID")),
-        "of nobody": ("", away(bob), ("INVALID_ARGUMENT", "FIELD_INVALID")),
-        "nothing": (ann, {}, ("INVALID_ARGUMENT", "FIELD_INVALID")),
+        "nowhere": (ann, {"update_worker": nowhere}, invalid, ("activity",)),
+        "of another": (ann, away(bob), invalid, ("sid",)),
+        "of no worker": ("x", away(bob), invalid, ("worker_sid",)),
+        "of nobody": ("", away(bob), invalid, ("worker_sid",)),
+        "nothing": (ann, {}, invalid, ("command",)),
     }
     async with desk(serving.client) as session:
-        for name, (sid, fields, _) in commands.items():
+        for name, (sid, fields, *_) in commands.items():
             await session.command(name, sid, **fields)
         results = await session.results(len(commands))
-        refused = {result.command_id: status_of(result) for result in results}
+        refused = {
+            result.command_id: (status_of(result), fields_of(result))
+            for result in results
+        }
         # The session lives on.
         await session.command("fine", ann, **away(ann))
         await session.results(1)
 
-    assert refused == {name: wanted for name, (_, _, wanted) in commands.items()}
+    assert refused == {
+        name: (wanted, fields) for name, (_, _, wanted, fields) in commands.items()
+    }
 
 
 async def test_a_worker_may_have_so_many_commands_waiting(
@@ -590,17 +614,40 @@ async def test_a_session_goes_on_with_another_credential(serving: Serving) -> No
 
 
 async def test_what_makes_no_sense_ends_a_session(serving: Serving) -> None:
-    nonsense: list[dict[str, Any]] = [
-        {},
-        {"subscribe": pb.Subscribe(worker_sids=["x"])},
-        {"subscribe": pb.Subscribe(resume_token="x")},
-        {"ack_events": pb.AckEvents(sequence=-1)},
-        {"command": pb.AgentCommand(worker_sid=make_sid("WK", 1))},
-    ]
-    for fields in nonsense:
+    (ann,) = await hire(serving, "ann")
+    here_and_away = pb.Declare(
+        connected_worker_sids=[ann], disconnected_worker_sids=[ann]
+    )
+    nonsense: dict[str, dict[str, Any]] = {
+        "request": {},
+        "subscribe.worker_sids[0]": {"subscribe": pb.Subscribe(worker_sids=["x"])},
+        "resume_token": {"subscribe": pb.Subscribe(resume_token="x")},
+        "ack_events.sequence": {"ack_events": pb.AckEvents(sequence=-1)},
+        "command.command_id": {"command": pb.AgentCommand(worker_sid=ann)},
+        "declare.disconnected_worker_sids[0]": {"declare": here_and_away},
+    }
+    for field, fields in nonsense.items():
         async with desk(serving.client) as session:
             await session.say(**fields)
-            assert (await refusal(session.read())).code == "INVALID_ARGUMENT"
+            refused = await refusal(session.read())
+            assert (refused.code, set(refused.fields)) == ("INVALID_ARGUMENT", {field})
+
+
+async def test_what_never_happened_cannot_be_acknowledged(serving: Serving) -> None:
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann)
+        await session.command("last", ann, **away(ann))
+        (result,) = await session.results(1)
+        head = result.update_worker.sequence
+        await session.ack(head)
+        await session.ack(head + 1)
+        refused = await refusal(session.until(lambda each: each.go_away))
+
+    assert refused.code == "INVALID_ARGUMENT"
+    assert refused.fields == {
+        "ack_events.sequence": f"{head + 1} is no event's, the log ends at {head}"
+    }
 
 
 async def test_bytes_that_are_no_message_end_a_session(serving: Serving) -> None:

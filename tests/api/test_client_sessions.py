@@ -141,6 +141,51 @@ async def test_a_session_tells_of_its_workers_and_gives_their_commands(
     )
 
 
+async def test_who_gives_up_waiting_does_not_cut_the_session(serving: Serving) -> None:
+    ann = await hire(serving)
+    update = {"sid": ann, "activity": "Offline"}
+    async with serving.client.agent_session() as session:
+        await session.subscribe([ann])
+        await until(session, "snapshot")
+        # The first steps of a command: it waits for its turn, is written, is answered.
+        for steps in range(12):
+            for asked in (
+                session.command(ann, update_worker=update),
+                session.unsubscribe([ann]),
+                session.connect([ann]),
+                anext(session),
+            ):
+                task = asyncio.ensure_future(asked)
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await session.disconnect([ann])
+            await session.subscribe([ann])
+        async with asyncio.timeout(10):
+            await session.command(ann, update_worker=update)
+        assert session.resumed == 0
+
+
+async def test_a_session_that_found_nobody_goes_on_when_somebody_is_there(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "SILENCE_SECONDS", 0.1)
+    ann = await hire(serving)
+    port = serving.server.grpc_port
+    await serving.server.stop()
+    async with asyncio.timeout(10), serving.client.agent_session() as session:
+        while not session._call:  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0)
+        subscribing = asyncio.create_task(session.subscribe([ann]))
+        while not session.resumed:  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0.01)
+        await subscribing
+        monkeypatch.setattr(resuming, "SILENCE_SECONDS", 10)
+        await serving.start_in_place(port)
+        await until(session, "snapshot")
+
+
 async def test_a_session_goes_on_through_restarts(serving: Serving) -> None:
     workers = [await hire(serving, name) for name in ("ann", "bob")]
     update = serving.client.workspace.UpdateWorker

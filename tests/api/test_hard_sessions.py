@@ -210,3 +210,55 @@ async def test_the_token_of_a_torn_change_set_lies_at_the_end_of_the_one_before(
         *["reservation.created"] * 3,
     ]
     assert [event.type for event in again] == ["reservation.created"] * 4
+
+
+# --- who has much to pass over ---------------------------------------------------------
+
+
+async def fill(serving: Serving, pieces: int) -> None:
+    """Let the log grow by so many pieces, as it is read, of what is no worker's."""
+    large = f'{{"a":"{"x" * 60_000}"}}'
+    for _ in range(pieces):
+        await serving.client.routing.BatchCreateTasks(
+            tasks=[{"attributes": large}] * 11
+        )
+
+
+async def test_answers_come_while_a_session_passes_over_what_it_does_not_want(
+    serving: Serving,
+) -> None:
+    ann, bob = await hire(serving, "ann", "bob")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann, bob)
+        await session.snapshots(2)
+    await fill(serving, 25)
+    # What is not in memory any more takes a millisecond for each of them.
+    await serving.restart()
+
+    async with desk(serving.client) as again:
+        await again.subscribe(ann, bob, token=session.token)
+        await again.read()
+        answered = []
+        for number in range(5):
+            nothing = pb.AcceptReservationRequest(sid=make_sid("WR", number))
+            await again.command(f"c{number}", ann, accept_reservation=nothing)
+            answered += [result.command_id for result in await again.results(1)]
+
+    assert answered == [f"c{number}" for number in range(5)]
+
+
+async def test_a_heartbeat_is_at_the_end_of_all_that_was_passed_over(
+    serving: Serving,
+) -> None:
+    ann, bob = await hire(serving, "ann", "bob")
+    async with desk(serving.client) as session:
+        await session.subscribe(ann, bob)
+        await session.snapshots(2)
+        await fill(serving, 3)
+        async with desk(serving.client) as newest:
+            await newest.subscribe(ann, bob)
+            await newest.snapshots(2)
+        serving.clock.advance(limits.HEARTBEAT_INTERVAL + limits.HEARTBEAT_GRAIN)
+        beat = await session.until(lambda each: not each.events and each)
+
+    assert beat.resume_token == newest.token

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,8 @@ class WorkerEvent:
 class _Mark:
     """The end of a message: once it is reached, all before was handled."""
 
+    #: the connection it came over; another one's log may have been put back
+    call: Any
     #: of those who joined, less those who left; None if it is nobody's place
     token: str | None
     #: whether it stands for nobody else
@@ -119,6 +121,7 @@ class AgentSession:
         self._given: set[str] = set()
         self._call: Any = None
         self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
         self._credential = client.credential
         self._task: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
@@ -152,7 +155,9 @@ class AgentSession:
         for task in tasks:
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+        await asyncio.gather(
+            *filter(None, tasks), *self._writes, return_exceptions=True
+        )
 
     async def subscribe(self, worker_sids: Iterable[str]) -> None:
         """Tell of these workers too; each begins with a snapshot."""
@@ -244,7 +249,8 @@ class AgentSession:
         if mark.token is not None:
             self._keep(mark, mark.token)
         if mark.handled:
-            await self._say(ack_events=pb.AckEvents(sequence=mark.handled))
+            ack = pb.AckEvents(sequence=mark.handled)
+            await self._say(mark.call, ack_events=ack)
 
     def _keep(self, mark: _Mark, token: str) -> None:
         self.resume_token = token
@@ -279,8 +285,11 @@ class AgentSession:
                     self._recover(error)
             finally:
                 self._call = None
-                # An abandoned call is neither canceled nor collected by itself.
+                # An abandoned call is neither canceled nor collected by itself, and a write
+                # that waits for its connection would wait for ever.
                 call.cancel()
+                for writing in self._writes:
+                    writing.cancel()
             self.resumed += 1
             await asyncio.sleep(backoff.after(time() - opened))
 
@@ -331,12 +340,17 @@ class AgentSession:
 
         One that was refused and is said again is decided again, after what followed it.
         """
-        async with self._writing:
-            if self._call is None or command.command_id in self._given:
-                return
-            self._given.add(command.command_id)
-            with suppress(grpc.aio.AioRpcError):
-                await _write(self._call, command=command)
+        name = command.command_id
+
+        async def give() -> None:
+            async with self._writing:
+                if name in self._given or name not in self._commands:
+                    return
+                if self._call is not None:
+                    self._given.add(name)
+                    await _write(self._call, command=command)
+
+        await self._whole(give())
 
     async def _beat(self) -> None:
         """Vouch for whoever is connected, as long as this program is not stuck."""
@@ -345,13 +359,31 @@ class AgentSession:
             if self._presence.connected:
                 await self._say(heartbeat=pb.Heartbeat())
 
-    async def _say(self, **what: Any) -> None:
-        """Write a request; if that fails, a new session is told instead."""
-        async with self._writing:
-            if self._call is None:
-                return
+    async def _say(self, over: Any = None, /, **what: Any) -> None:
+        """Write a request; if that fails, a new session is told instead.
+
+        With `over` it is written to that connection or not at all.
+        """
+
+        async def say() -> None:
+            async with self._writing:
+                if self._call is not None and over in (None, self._call):
+                    await _write(self._call, **what)
+
+        await self._whole(say())
+
+    async def _whole(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Wait for a write, which goes on if this is canceled: cut off, it cancels the call.
+
+        It is canceled with its call, and whoever waits for it goes on.
+        """
+        task = asyncio.create_task(writing)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.wait((task,))
+        if not task.cancelled():
             with suppress(grpc.aio.AioRpcError):
-                await _write(self._call, **what)
+                task.result()
 
     def _recover(self, error: grpc.aio.AioRpcError) -> None:
         """Return if opening a session again makes sense, else raise."""
@@ -366,7 +398,7 @@ class AgentSession:
         self._sequence = 0
 
     def _take(self, response: pb.AgentSessionResponse) -> None:
-        mark = _Mark(None)
+        mark = _Mark(self._call, None)
         if response.HasField("snapshot"):
             self._part.MergeFrom(response.snapshot)
             if response.complete:

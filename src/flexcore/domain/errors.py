@@ -6,7 +6,7 @@ that turns it into a status; texts are lower case, say what was found, and end w
 full stop.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from flexcore.domain import limits
@@ -107,8 +107,12 @@ class InvalidArgument(FlexcoreError):
 
     def below(self, path: str) -> "InvalidArgument":
         """Return the same error about a message that stands at `path` in another."""
+        return self.named(lambda field: f"{path}.{field}")
+
+    def named(self, name: Callable[[str], str]) -> "InvalidArgument":
+        """Return the same error with its fields called as `name` says."""
         error = InvalidArgument.of(
-            [(f"{path}.{field}", text) for field, text in self.violations]
+            [(name(field), text) for field, text in self.violations]
         )
         error.reason, error.metadata = self.reason, self.metadata
         return error

@@ -17,6 +17,7 @@ from flexcore.domain.errors import (
     DeadlineExceeded,
     FlexcoreError,
     InvalidArgument,
+    Reason,
     ResourceExhausted,
 )
 from flexcore.engine.port import Port
@@ -72,10 +73,16 @@ class AgentCommands:
         else:
             lane.append(command)
 
-    async def refuse(self, command: pb.AgentCommand, error: FlexcoreError) -> None:
+    async def refuse(self, command: pb.AgentCommand, error: InvalidArgument) -> None:
         """Answer a command that is not even well formed."""
         await self._room.acquire()
-        self._refuse(command, error)
+        call = f"{command.WhichOneof('command')}."
+        self._refuse(
+            command,
+            error.named(
+                lambda field: field.removeprefix("command.").removeprefix(call)
+            ),
+        )
 
     def check(self) -> None:
         """Raise Unauthenticated if the session's credential expired or was revoked."""
@@ -137,9 +144,15 @@ class AgentCommands:
             return pb.RefreshTokenResponse()
         # The session ends with its credential, but this command may be first.
         self.check()
-        request.request_id = request.request_id or command.command_id
+        own_id = request.request_id
+        request.request_id = own_id or command.command_id
         begin(self.session.acting_for(command.worker_sid))
-        return await self._calls[name](request, None)
+        try:
+            return await self._calls[name](request, None)
+        except InvalidArgument as error:
+            if own_id or error.reason is not Reason.REQUEST_ID_REUSED:
+                raise
+            raise error.named(lambda _: "command_id") from error
 
     def _refuse(self, command: pb.AgentCommand, error: FlexcoreError) -> None:
         result = _result_of(command)
@@ -181,5 +194,5 @@ def _checked(command: pb.AgentCommand) -> str:
         raise InvalidArgument("worker_sid", "must be given")
     field = _NAMING.get(name, "")
     if field and getattr(getattr(command, name), field) != command.worker_sid:
-        raise InvalidArgument(f"{name}.{field}", "is not the command's worker")
+        raise InvalidArgument(field, "is not the command's worker")
     return name

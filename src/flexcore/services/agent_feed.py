@@ -13,7 +13,12 @@ import grpc
 import msgspec
 
 from flexcore.domain import limits
-from flexcore.domain.errors import FlexcoreError, NotFound, ResourceExhausted
+from flexcore.domain.errors import (
+    FlexcoreError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+)
 from flexcore.engine.commands import Answer, Principal
 from flexcore.engine.port import LogCursor, Port, Voucher
 from flexcore.services.convert_event import (
@@ -142,7 +147,11 @@ class AgentFeed:
     # what the backend took
 
     def acknowledge(self, sequence: int) -> None:
-        """Make room for what comes after an event."""
+        """Make room for what comes after an event; InvalidArgument if there is none."""
+        head = self._port.log_end(self._principal).head
+        if sequence > head:
+            text = f"{sequence} is no event's, the log ends at {head}"
+            raise InvalidArgument("ack_events.sequence", text)
         self._window.acknowledge(sequence)
 
     def check(self) -> None:
@@ -166,19 +175,20 @@ class AgentFeed:
         await self._send(response, self._up_to(0), complete=not self._torn)
 
     async def beat(self) -> None:
-        """Write that there is nothing."""
-        if not self._queue:
-            # Nobody was woken for what concerns others; the token moves past it.
-            self._take_up(None)
-        await self.say(pb.AgentSessionResponse())
+        """Write that there is nothing, once there is."""
+        # Nobody was woken for what concerns others; the token moves past it.
+        if not await self.write_next():
+            await self.say(pb.AgentSessionResponse())
 
     async def write_next(self) -> bool:
         """Write what comes next, as far as it may be written now; False if nothing may."""
-        while not self._queue and self._cursor.behind:
+        if not self._queue and self._cursor.behind:
             self._take_up(None)
             if not self._queue:
-                # Much of the log is not wanted: others have their turn meanwhile.
+                # Much of the log is not wanted: others have their turn meanwhile. What they
+                # woke the session for may be told before more is read.
                 await asyncio.sleep(0)
+                return True
         first = self._queue[0] if self._queue else None
         if isinstance(first, _Told):
             return await self._write_events()

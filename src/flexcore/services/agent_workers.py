@@ -53,6 +53,7 @@ class AgentWorkers:
 
     def declare(self, declare: pb.Declare) -> None:
         """Vouch for workers, or no more."""
+        _check_once(declare)
 
         def own(sids: Iterable[str]) -> Sequence[str]:
             mine, others = self._own(sids)
@@ -190,3 +191,13 @@ class AgentWorkers:
             return wanted, []
         own = [sid for sid in wanted if sid == mine]
         return own, [sid for sid in wanted if sid != mine]
+
+
+def _check_once(declare: pb.Declare) -> None:
+    """Raise InvalidArgument when one declaration says two things of a worker."""
+    said: dict[str, str] = {}
+    for field, sids in declare.ListFields():
+        for number, sid in enumerate(sids):
+            if said.setdefault(sid, field.name) != field.name:
+                text = f"{sid} is in {said[sid]} too"
+                raise InvalidArgument(f"declare.{field.name}[{number}]", text)
