@@ -8,6 +8,7 @@ import asyncio
 import gc
 import json
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -139,7 +140,10 @@ class Server:
         try:
             self._runner, self.http_port = await start(app, address.host, address.port)
         except OSError as error:
-            raise ConfigError(f"--http: cannot listen on {address}: {error}") from error
+            # A name that is not found has a number of its own, and a text.
+            known = isinstance(error, socket.gaierror) or error.errno is None
+            why = error.strerror if known else os.strerror(error.errno or 0)
+            raise ConfigError(f"--http: cannot listen on {address}: {why}") from error
 
     async def _serve_grpc(self) -> None:
         self._grpc = grpc.aio.server(

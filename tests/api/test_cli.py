@@ -170,6 +170,17 @@ def test_port_in_use_is_a_usage_error(data: Path, tmp_path: Path) -> None:
     assert known["address"] in report.stderr
 
 
+def test_port_of_webhooks_in_use_is_said_plainly(data: Path, tmp_path: Path) -> None:
+    http = json.loads((data / "credentials.json").read_text())["http"]
+    address = http.removeprefix("http://")
+    other = ("--data", str(tmp_path / "data"), "--grpc", "127.0.0.1:0")
+    report = run(data, "serve", "--http", address, *other)
+
+    assert report.returncode == 2
+    said = f"--http: cannot listen on {address}: Address already in use\n"
+    assert report.stderr.endswith(said)
+
+
 def test_check_of_a_stopped_server_finds_nothing_wrong(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
@@ -337,9 +348,11 @@ def test_list_stops_at_its_limit(data: Path) -> None:
     for _ in range(3):
         run(data, "task", "create")
 
-    found = run(data, "task", "list", "--limit", "2", "--json").stdout
+    found = run(data, "task", "list", "--limit", "2", "--json")
 
-    assert len(found.splitlines()) == 2
+    assert len(found.stdout.splitlines()) == 2
+    assert "there are more" in found.stderr
+    assert not run(data, "task", "list", "--limit", "1000").stderr
 
 
 def test_refused_expression_is_shown_with_a_caret(data: Path) -> None:
@@ -522,6 +535,26 @@ def test_dead_letters_are_listed_and_what_is_none_is_not_replayed(
     ]
     assert report.returncode == 1
     assert sid in report.stderr
+
+
+def test_phone_of_no_number_is_a_usage_error_and_makes_nothing(tmp_path: Path) -> None:
+    ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    with Running(tmp_path / "data", "serve", "--dev", *ports) as server:
+        server.line()
+        report = run(tmp_path / "data", "phone", "nobody")
+        events = run(tmp_path / "data", "events", "--no-follow").stdout
+
+    assert report.returncode == 2
+    assert report.stderr.startswith("number: nobody is not a phone number")
+    assert "sender.created" not in events
+
+
+def test_agent_of_an_unknown_activity_makes_no_worker(data: Path) -> None:
+    report = run(data, "agent", "nobody", "--activity", "Dancing")
+
+    assert report.returncode == 1
+    assert "'Dancing' is no activity" in report.stderr
+    assert "nobody" not in run(data, "worker", "list").stdout
 
 
 def test_phone_without_dev_needs_the_senders_token(tmp_path: Path) -> None:
