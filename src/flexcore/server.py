@@ -104,6 +104,8 @@ class Server:
     def _build_engine(self) -> None:
         ids = Ids(self._clock)
         fresh = not self._store.accounts()
+        if fresh:
+            _require_no_key(self.config.data)
         vault = Vault(_key_file(self.config.data, ids, fresh=fresh), ids)
         self._handler = TwilioHandler(allow_http_loopback=self.config.dev)
         self._caller = CallbackCaller(allow_http_loopback=self.config.dev)
@@ -217,6 +219,16 @@ def _credentials(data: Path) -> dict[str, object]:
             f"{path} is not an object; remove it, the next start writes it anew"
         )
     return found
+
+
+def _require_no_key(data: Path) -> None:
+    """Refuse to begin anew where a server was: its database was left out of a copy."""
+    if "secret" in _credentials(data):
+        path = data / CREDENTIALS_FILE
+        raise DataFolderError(
+            f"{path} holds a key, and the database is empty; restore flexcore.db from "
+            f"where the data folder was copied, or remove {path} to begin anew"
+        )
 
 
 def _key_file(data: Path, ids: Ids, *, fresh: bool) -> bytes:

@@ -220,6 +220,19 @@ def test_lost_key_file_stops_the_server_and_draws_no_other(tmp_path: Path) -> No
     start_and_stop(data)
 
 
+def test_lost_database_stops_the_server_and_begins_no_other(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    start_and_stop(data)
+    (data / "flexcore.db").unlink()
+    report = run(data, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+
+    assert report.returncode == 1
+    assert "restore flexcore.db" in report.stderr
+    assert report.stderr.count("\n") == 1
+    (data / "credentials.json").unlink()
+    start_and_stop(data)
+
+
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_spoiled_credentials_are_said_in_one_line(tmp_path: Path, text: str) -> None:
     data = tmp_path / "data"
