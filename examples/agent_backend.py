@@ -7,8 +7,9 @@ backend that is killed and started again goes on where it was. Each worker's des
 show what comes; here a desk accepts whatever rings, and completes it.
 """
 
+import argparse
 import asyncio
-import sys
+import contextlib
 
 from flexcore.client import AgentSession, Client, CommandRefused, WorkerEvent, connect
 
@@ -72,4 +73,9 @@ async def main(file: str, tasks: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("file", help="keeps the place of the session")
+    parser.add_argument("tasks", type=int, help="end after so many")
+    given = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(given.file, given.tasks))
