@@ -22,7 +22,7 @@ from flexcore.cli.failures import Fail, caret, reported
 from flexcore.cli.output import print_table
 from flexcore.cli.phone import converse
 from flexcore.phone import Carrier
-from flexcore.terminal import Terminal
+from flexcore.terminal import Terminal, as_typed
 
 FLEXCORE = Path(sys.executable).with_name("flexcore")
 HEAVY = ("grpc", "aiohttp", "rich", "google.protobuf", "apsw", "flexcore.v1")
@@ -296,6 +296,24 @@ def test_lines_below_the_level_are_left_out(logged: io.StringIO) -> None:
     structlog.get_logger("flexcore.test").debug("call")
 
     assert logged.getvalue() == ""
+
+
+# what is typed
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        (b"accept", "accept"),
+        (b"acc\x1b[D\x1b[4~ept\x1bOA", "accept"),
+        ("Zoë [1~".encode(), "Zoë [1~"),
+        (b"\xff", "\ufffd"),
+    ],
+)
+def test_keys_that_are_no_text_do_not_reach_the_customer(
+    keys: bytes, text: str
+) -> None:
+    assert as_typed(keys) == text
 
 
 # the phone
