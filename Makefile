@@ -130,24 +130,24 @@ $(VENV)/created.stamp:
 	@test -f "$$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include"))')/Python.h" || { \
 	  echo "$(TARGET): $(PYTHON) has no headers (Python.h);" \
 	    "on Debian or Ubuntu: apt install gcc python3-dev" >&2; exit 2; }
-	@echo "[1/4] creating $(VENV) with $$($(PYTHON) -V)"
+	@echo "[1/3] creating $(VENV) with $$($(PYTHON) -V)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/tools.stamp: $(VENV)/created.stamp pyproject.toml
-	@echo "[2/4] installing the build tools"
+	@echo "[2/3] installing the build tools"
 	@$(PYTHON) -c "$$REQUIREMENTS" build >$(VENV)/build.txt
 	@$(PIP) install -r $(VENV)/build.txt
 	@touch $@
 
 $(VENV)/installed.stamp: $(VENV)/tools.stamp
-	@echo "[3/4] installing the dependencies (a minute or two when nothing is cached)"
+	@echo "[3/3] installing the dependencies (a minute or two when nothing is cached)"
 	@$(PYTHON) -c "$$REQUIREMENTS" run >$(VENV)/run.txt
 	@$(PIP) install -r $(VENV)/run.txt
 	@touch $@
 
 # Without build isolation: the tools of step 2 are downloaded once, not twice.
 $(VENV)/built.stamp: $(VENV)/tools.stamp $(SOURCES)
-	@echo "[4/4] generating flexcore.v1, compiling the matcher, installing flexcore"
+	@echo "[3/3] compiling flexcore at the same time"
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@

@@ -8,8 +8,9 @@ show what comes; here a line says what a worker is doing, and a desk accepts wha
 rings, and completes it.
 """
 
+import argparse
 import asyncio
-import sys
+import contextlib
 
 from flexcore.client import AgentSession, Client, CommandRefused, WorkerEvent, connect
 
@@ -96,4 +97,9 @@ async def main(file: str, tasks: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("file", help="keeps the place of the session")
+    parser.add_argument("tasks", type=int, help="end after so many")
+    given = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(given.file, given.tasks))

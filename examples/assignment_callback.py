@@ -13,6 +13,7 @@ import base64
 import hmac
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -64,7 +65,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--port", type=int, default=8080)
     port = parser.parse_args().port
-    web.run_app(make_app(os.environ["CALLBACK_SECRET"]), host="127.0.0.1", port=port)
+    secret = os.environ.get("CALLBACK_SECRET")
+    if not secret:
+        sys.exit("set CALLBACK_SECRET: flexcore workspace callback-secret prints it")
+    web.run_app(make_app(secret), host="127.0.0.1", port=port)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ written together, so that a kill at any moment costs nothing: on the next start 
 of the last whole line counts.
 """
 
+import argparse
 import asyncio
+import contextlib
 import json
-import sys
 from pathlib import Path
 
 import grpc
@@ -61,4 +62,7 @@ async def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("file", type=Path, help="is made if it is not there")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(parser.parse_args().file))

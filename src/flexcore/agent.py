@@ -111,7 +111,7 @@ class Desk:
         attributes = task.attributes if task else "{}"
         self._tell(
             "offered",
-            f"offered {short(reservation.task_sid)} {attributes}, "
+            f"offered {short(reservation.task_sid)} {_readable(attributes)}, "
             f"{reason(reservation)}; accept or reject",
             "bold",
             reservation.task_sid,
@@ -218,3 +218,10 @@ class Desk:
         if task_sid:
             facts["task_sid"] = task_sid
         self._terminal.show(kind, text, style, **{"text": text, **facts})
+
+
+def _readable(attributes: str) -> str:
+    """Return attributes without their sids, which are long and nothing to look at."""
+    found = json.loads(attributes)
+    shown = {key: value for key, value in found.items() if not key.endswith("Sid")}
+    return json.dumps(shown, ensure_ascii=False)

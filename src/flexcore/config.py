@@ -20,7 +20,9 @@ class Address:
     def parse(cls, text: str, option: str) -> "Address":
         """Read `host:port`; an IPv6 host stands in brackets."""
         host, colon, port = text.rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65_535:
+        # isdigit alone takes a superscript too, which int does not read.
+        digits = port.isascii() and port.isdigit()
+        if not (colon and digits) or int(port) > 65_535:
             raise ConfigError(f"{option}: {text!r} is not host:port")
         return cls(host.strip("[]") or "127.0.0.1", int(port))
 

@@ -48,6 +48,8 @@ UNREAD_MAX = 10_000
 #: waits between the attempts of a webhook (overflow: given up)
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
+#: stands for the status of a webhook that did not answer; no server sends it
+_NO_ANSWER = 600
 _PAGE_SIZE_MAX = 1_000
 _REFERENCE_HEADER = "I-Twilio-Idempotency-Token"
 _FORM = "application/x-www-form-urlencoded"
@@ -185,6 +187,8 @@ class Carrier:
         if url is None:
             raise FailedPrecondition(f"{business} has no webhook")
         status = await self._post(url, form)
+        if status == _NO_ANSWER:
+            raise Unavailable(f"the webhook of {business} cannot be reached")
         if status >= 500:
             raise Unavailable(f"the webhook of {business} answered {status} every time")
         if status >= 300:
@@ -305,7 +309,7 @@ class Carrier:
     async def _post(self, url: str, form: Form) -> int:
         """Post a signed form until it is answered below 500; return the last status.
 
-        No answer at all counts as 599.
+        No answer at all counts as `_NO_ANSWER`.
         """
         assert self._session is not None, "the carrier was not started"
         body = urlencode(form).encode()
@@ -321,7 +325,7 @@ class Carrier:
                 ) as response:
                     status = response.status
             except (aiohttp.ClientError, TimeoutError):
-                status = 599
+                status = _NO_ANSWER
             if status < 500 or wait is None:
                 break
             await self._pause(wait)

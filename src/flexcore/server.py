@@ -8,6 +8,7 @@ import asyncio
 import gc
 import json
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,6 +104,8 @@ class Server:
     def _build_engine(self) -> None:
         ids = Ids(self._clock)
         fresh = not self._store.accounts()
+        if fresh:
+            _require_no_key(self.config.data)
         vault = Vault(_key_file(self.config.data, ids, fresh=fresh), ids)
         self._handler = TwilioHandler(allow_http_loopback=self.config.dev)
         self._caller = CallbackCaller(allow_http_loopback=self.config.dev)
@@ -139,7 +142,10 @@ class Server:
         try:
             self._runner, self.http_port = await start(app, address.host, address.port)
         except OSError as error:
-            raise ConfigError(f"--http: cannot listen on {address}: {error}") from error
+            # A name that is not found has a number of its own, and a text.
+            known = isinstance(error, socket.gaierror) or error.errno is None
+            why = error.strerror if known else os.strerror(error.errno or 0)
+            raise ConfigError(f"--http: cannot listen on {address}: {why}") from error
 
     async def _serve_grpc(self) -> None:
         self._grpc = grpc.aio.server(
@@ -213,6 +219,16 @@ def _credentials(data: Path) -> dict[str, object]:
             f"{path} is not an object; remove it, the next start writes it anew"
         )
     return found
+
+
+def _require_no_key(data: Path) -> None:
+    """Refuse to begin anew where a server was: its database was left out of a copy."""
+    if "secret" in _credentials(data):
+        path = data / CREDENTIALS_FILE
+        raise DataFolderError(
+            f"{path} holds a key, and the database is empty; restore flexcore.db from "
+            f"where the data folder was copied, or remove {path} to begin anew"
+        )
 
 
 def _key_file(data: Path, ids: Ids, *, fresh: bool) -> bytes:

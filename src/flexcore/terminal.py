@@ -7,10 +7,14 @@ terminal of somebody else.
 import asyncio
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import AsyncIterator
 from typing import Any, TextIO
+
+#: what a key such as an arrow puts into a line, whose text nobody typed
+_KEYS = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O[A-Z])")
 
 
 class Terminal:
@@ -64,9 +68,14 @@ async def typed() -> AsyncIterator[str]:
     while chunk := await _read(descriptor):
         *whole, pending = (pending + chunk).split(b"\n")
         for line in whole:
-            yield line.decode(errors="replace")
+            yield as_typed(line)
     if pending:
-        yield pending.decode(errors="replace")
+        yield as_typed(pending)
+
+
+def as_typed(line: bytes) -> str:
+    """Return the text of a line, without keys that stand for no character."""
+    return _KEYS.sub("", line.decode(errors="replace"))
 
 
 async def _read(descriptor: int) -> bytes:

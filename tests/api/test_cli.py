@@ -170,6 +170,17 @@ def test_port_in_use_is_a_usage_error(data: Path, tmp_path: Path) -> None:
     assert known["address"] in report.stderr
 
 
+def test_port_of_webhooks_in_use_is_said_plainly(data: Path, tmp_path: Path) -> None:
+    http = json.loads((data / "credentials.json").read_text())["http"]
+    address = http.removeprefix("http://")
+    other = ("--data", str(tmp_path / "data"), "--grpc", "127.0.0.1:0")
+    report = run(data, "serve", "--http", address, *other)
+
+    assert report.returncode == 2
+    said = f"--http: cannot listen on {address}: Address already in use\n"
+    assert report.stderr.endswith(said)
+
+
 def test_check_of_a_stopped_server_finds_nothing_wrong(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
@@ -206,6 +217,19 @@ def test_lost_key_file_stops_the_server_and_draws_no_other(tmp_path: Path) -> No
     assert report.stderr.count("\n") == 1
     assert not key_file.exists()
     key_file.write_bytes(sealed_with)
+    start_and_stop(data)
+
+
+def test_lost_database_stops_the_server_and_begins_no_other(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    start_and_stop(data)
+    (data / "flexcore.db").unlink()
+    report = run(data, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+
+    assert report.returncode == 1
+    assert "restore flexcore.db" in report.stderr
+    assert report.stderr.count("\n") == 1
+    (data / "credentials.json").unlink()
     start_and_stop(data)
 
 
@@ -337,9 +361,11 @@ def test_list_stops_at_its_limit(data: Path) -> None:
     for _ in range(3):
         run(data, "task", "create")
 
-    found = run(data, "task", "list", "--limit", "2", "--json").stdout
+    found = run(data, "task", "list", "--limit", "2", "--json")
 
-    assert len(found.splitlines()) == 2
+    assert len(found.stdout.splitlines()) == 2
+    assert "there are more" in found.stderr
+    assert not run(data, "task", "list", "--limit", "1000").stderr
 
 
 def test_refused_expression_is_shown_with_a_caret(data: Path) -> None:
@@ -522,6 +548,26 @@ def test_dead_letters_are_listed_and_what_is_none_is_not_replayed(
     ]
     assert report.returncode == 1
     assert sid in report.stderr
+
+
+def test_phone_of_no_number_is_a_usage_error_and_makes_nothing(tmp_path: Path) -> None:
+    ports = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    with Running(tmp_path / "data", "serve", "--dev", *ports) as server:
+        server.line()
+        report = run(tmp_path / "data", "phone", "nobody")
+        events = run(tmp_path / "data", "events", "--no-follow").stdout
+
+    assert report.returncode == 2
+    assert report.stderr.startswith("number: nobody is not a phone number")
+    assert "sender.created" not in events
+
+
+def test_agent_of_an_unknown_activity_makes_no_worker(data: Path) -> None:
+    report = run(data, "agent", "nobody", "--activity", "Dancing")
+
+    assert report.returncode == 1
+    assert "'Dancing' is no activity" in report.stderr
+    assert "nobody" not in run(data, "worker", "list").stdout
 
 
 def test_phone_without_dev_needs_the_senders_token(tmp_path: Path) -> None:

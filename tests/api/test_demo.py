@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,16 @@ def test_demo_tells_why_a_task_waits_and_what_ends_it(tmp_path: Path) -> None:
         for each in told
     ]
     assert places == sorted(places)
+    # What comes next is typed as it is printed.
+    *_, server, phone, agent = report.stdout.splitlines()
+    for line, arguments in zip(
+        (server, phone, agent),
+        ("serve --dev", "phone +15550001111", "agent worker-1"),
+        strict=True,
+    ):
+        command, _, rest = line.strip().partition(" ")
+        assert rest == arguments
+        assert shutil.which(command)
 
 
 @pytest.mark.slow

@@ -170,6 +170,33 @@ async def test_mirror_holds_every_event_once_through_a_torn_line(
     assert _sequences(path) == list(range(1, second.sequence + 1))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("agent_backend.py", "required: file, tasks"),
+        ("mirror_log.py", "required: file"),
+        ("import_from_taskrouter.py", "required: WS..."),
+        ("assignment_callback.py", "set CALLBACK_SECRET"),
+    ],
+)
+def test_an_example_that_is_told_too_little_says_what_it_needs(
+    name: str, said: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "CALLBACK_SECRET"}
+    report = subprocess.run(
+        [sys.executable, ROOT / "examples" / name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert report.returncode
+    assert said in report.stderr.splitlines()[-1]
+    assert "Traceback" not in report.stderr
+
+
 async def test_a_backend_serves_all_desks_and_goes_on_where_it_was(
     serving: Serving, tmp_path: Path
 ) -> None:
@@ -307,6 +334,31 @@ def test_pages_say_how_long_the_log_is_held(name: str) -> None:
 
     assert f"{limits.LOG_RETENTION // limits.DAY} days" in text
     assert "configured otherwise" not in text
+
+
+def test_the_page_for_operators_names_what_is_there() -> None:
+    text = re.sub(r"\s+", " ", TEXTS["docs/operating.md"])
+    source = "".join(
+        path.read_text() for path in (ROOT / "src/flexcore/engine").glob("*.py")
+    )
+    log = text.partition("## The log")[2].partition("## ")[0]
+    events = set(re.findall(r"\| `([a-z.]+)` \|", log))
+
+    assert len(events) >= 4
+    assert all(f'"{event}"' in source for event in events), events
+    for said in (
+        f"up to {limits.DRAIN_TIME // limits.SECOND} seconds",
+        f"still for {limits.WATCHDOG_TIMEOUT // limits.SECOND} seconds",
+        f"after {limits.COMMIT_RETRY_MAX // limits.SECOND} seconds at most",
+        f"within {limits.COMMIT_RETRY_MAX // limits.SECOND} seconds",
+        f"kept for {limits.LOG_RETENTION // limits.DAY} days",
+        f"{limits.OPEN_TASKS_MAX:,} open tasks",
+        f"{limits.WORKERS_MAX:,} workers",
+        f"{limits.TASK_QUEUES_MAX:,} task queues",
+        f"{limits.ACCOUNTS_MAX:,} accounts",
+        f"{limits.STREAMS_MAX:,} streams",
+    ):
+        assert said in text, said
 
 
 def test_readme_claims_no_more_of_taskrouter_than_migrating_gives() -> None:

@@ -31,3 +31,14 @@ def test_offer_that_is_extended_still_stands(
 
 def test_offer_that_is_canceled_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "created", "canceled") == ["offered", "canceled"]
+
+
+def test_offer_is_shown_without_the_sids_of_its_attributes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task = routing_pb2.Task(attributes='{"conversationSid":"CH1","customer":"Zoë"}')
+    desk = Desk(None, (make_sid("WK", 1), "ann"), Terminal())  # type: ignore[arg-type]  # nothing is asked
+
+    desk._see(ReservationEvent("reservation.created", RESERVATION, task))
+
+    assert ' {"customer": "Zoë"}, one of 1' in capsys.readouterr().out

@@ -19,9 +19,10 @@ from aiohttp import web
 from flexcore.cli import logs, options
 from flexcore.cli.app import app
 from flexcore.cli.failures import Fail, caret, reported
+from flexcore.cli.output import print_table
 from flexcore.cli.phone import converse
 from flexcore.phone import Carrier
-from flexcore.terminal import Terminal
+from flexcore.terminal import Terminal, as_typed
 
 FLEXCORE = Path(sys.executable).with_name("flexcore")
 HEAVY = ("grpc", "aiohttp", "rich", "google.protobuf", "apsw", "flexcore.v1")
@@ -91,6 +92,8 @@ def test_every_command_says_what_it_does(path: tuple[str, ...]) -> None:
 
     assert text
     assert text.endswith(".")
+    # As the list of commands shows it on 80 columns, which cuts what is longer.
+    assert not COMMANDS[path].get_short_help_str(61).endswith("...")
 
 
 def test_environment_variable_stands_for_its_option(tmp_path: Path) -> None:
@@ -122,7 +125,9 @@ def test_insecure_allows_an_address_of_every_machine() -> None:
     assert (str(config.grpc), str(config.http)) == ("0.0.0.0:1", "[::]:2")
 
 
-@pytest.mark.parametrize("given", ["nowhere", "localhost:x", "localhost:70000"])
+@pytest.mark.parametrize(
+    "given", ["nowhere", "localhost:x", "localhost:70000", "localhost:²"]
+)
 def test_address_that_is_none_is_a_usage_error(given: str) -> None:
     with pytest.raises(typer.BadParameter, match="host:port"):
         options.config(
@@ -154,7 +159,46 @@ def test_no_key_is_refused_in_one_line(tmp_path: Path) -> None:
 
     assert report.returncode == 1
     assert report.stderr.count("\n") == 1
+    assert "flexcore serve" in report.stderr
     assert "--key" in report.stderr
+
+
+def test_log_level_that_is_none_names_its_option() -> None:
+    report = run("serve", "--log-level", "loud")
+
+    assert report.returncode == 2
+    assert "--log-level: 'loud'" in report.stderr
+
+
+# tables
+
+
+TABLE = (["WK" + "0" * 32, "ann", '{"languages":["en","es","pt"]}'],)
+
+
+def test_a_narrow_terminal_cuts_the_last_column_and_no_sid(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+
+    print_table(("sid", "friendly_name", "attributes"), TABLE)
+
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row == f'{TABLE[0][0]}  ann            {{"languages":["en",…'
+
+
+def test_a_table_that_is_piped_is_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    print_table(("sid", "n", "attributes"), TABLE, right={"n"})
+
+    header, row = capsys.readouterr().out.splitlines()
+    assert header == f"{'sid':<34}    n  attributes"
+    assert row == "  ".join(TABLE[0])
 
 
 # failures
@@ -252,6 +296,24 @@ def test_lines_below_the_level_are_left_out(logged: io.StringIO) -> None:
     structlog.get_logger("flexcore.test").debug("call")
 
     assert logged.getvalue() == ""
+
+
+# what is typed
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        (b"accept", "accept"),
+        (b"acc\x1b[D\x1b[4~ept\x1bOA", "accept"),
+        ("Zoë [1~".encode(), "Zoë [1~"),
+        (b"\xff", "\ufffd"),
+    ],
+)
+def test_keys_that_are_no_text_do_not_reach_the_customer(
+    keys: bytes, text: str
+) -> None:
+    assert as_typed(keys) == text
 
 
 # the phone

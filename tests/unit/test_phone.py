@@ -263,6 +263,15 @@ async def test_webhook_is_given_up_after_bounded_attempts(business: Business) ->
     assert len(business.forms) == len(RETRY_SECONDS) + 1
 
 
+async def test_webhook_that_does_not_answer_is_said_to_be_out_of_reach(
+    business: Business,
+) -> None:
+    business.carrier.connect(BUSINESS, "http://127.0.0.1:1/in")
+
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await business.carrier.phone(ANN).send(BUSINESS, "hello")
+
+
 async def test_refused_webhook_is_not_tried_again(business: Business) -> None:
     business.statuses = [403]
     with pytest.raises(FailedPrecondition, match="403"):

@@ -110,7 +110,7 @@ async def token_worker(
         ),
     ] = limits.TOKEN_LIFETIME_DEFAULT // limits.MINUTE,
 ) -> None:
-    """Sign a token with the key: its holder is this worker for a while."""
+    """Sign a token that lets its holder be this worker."""
     from flexcore.client import worker_token
 
     # Signing asks no server; that the worker is there is better known now.

@@ -34,10 +34,13 @@ async def agent(
         ),
     ] = "Offline",
 ) -> None:
-    """Be a worker: accept, reject, end, complete; other lines go to the customer."""
+    """Be a worker at this terminal.
+
+    Type accept, reject, end or complete; any other line goes to the customer.
+    """
     from flexcore.agent import Desk
 
-    worker = await _worker(talk, name, attributes, workspace)
+    worker = await _worker(talk, name, attributes, activity, workspace)
     desk = Desk(talk.client, worker, Terminal(json_output=talk.output.json))
     await desk.move_to(activity)
     try:
@@ -47,11 +50,13 @@ async def agent(
 
 
 async def _worker(
-    talk: Talk, name: str, attributes: str, workspace: str
+    talk: Talk, name: str, attributes: str, activity: str, workspace: str
 ) -> tuple[str, str]:
     """Return sid and name of the worker called `name`, whatever its case."""
     where: dict[str, Any] = {"workspace_sid": workspace, "friendly_name": name}
     async for each in talk.every("workspace", "ListWorkers", "workers", **where):
         return getattr(each, "sid", ""), getattr(each, "friendly_name", "")
-    made = await talk.call("workspace", "CreateWorker", **where, attributes=attributes)
+    # With the activity, so that one there is none of leaves no worker behind.
+    about = {"attributes": attributes, "activity": activity}
+    made = await talk.call("workspace", "CreateWorker", **where, **about)
     return made.worker.sid, made.worker.friendly_name

@@ -38,7 +38,11 @@ def _show_version(asked: bool) -> None:
 def options(
     *,
     version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Say which."
+        False,
+        "--version",
+        callback=_show_version,
+        is_eager=True,
+        help="Show the version and exit.",
     ),
 ) -> None:
     """The core of a contact center: serve it, look at it, talk through it."""

@@ -108,8 +108,14 @@ async def _talk(
 
 
 async def _connect(address: str, key: str, data: Path) -> "Client":
-    from flexcore.client import CredentialsMissing, connect
+    from flexcore.client import CREDENTIALS_FILE, CredentialsMissing, connect
 
+    left = data / CREDENTIALS_FILE
+    if not key and not left.exists():
+        raise Fail(
+            f"no server has run here: {left} does not exist; start one with `flexcore "
+            "serve`, or pass --data of one on this machine, or --address and --key"
+        )
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await connect(address or None, key or None, data)

@@ -21,7 +21,10 @@ def check(
     synchronous: options.Synchronous = "FULL",
     json_output: options.Json = False,
 ) -> None:
-    """Check every invariant of a data folder no server is using; show the settings."""
+    """Check a data folder that no server is using.
+
+    Recomputes what must be true of it, names what is not, and shows the settings.
+    """
     config = options.config(data, grpc, http, insecure, dev, synchronous)
     output = Output(json_output=json_output)
     with reported(json_output=json_output):

@@ -14,7 +14,7 @@ dead_letter = typer.Typer(
 @dead_letter.command("list")
 @asks
 async def list_dead_letters(talk: Talk) -> None:
-    """List messages to and from carriers that came to nothing, with the reason."""
+    """List messages that came to nothing, with the reason."""
     found = talk.every("channel", "ListDeadLetters", "dead_letters")
     columns = ("sid", "channel_message_sid", "create_time", "reason")
     talk.output.table([each async for each in found], columns)

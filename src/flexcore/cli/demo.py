@@ -4,7 +4,11 @@ from flexcore.cli import options
 
 
 def demo(*, json_output: options.Json = False) -> None:
-    """Run a server, a customer and agents; kill the server; check every promise."""
+    """Run a contact center in this terminal.
+
+    Starts a server, a customer and agents, kills the server in the middle of the work, and
+    checks every promise.
+    """
     from flexcore.demo.play import play
 
     play(json_output=json_output)

@@ -32,7 +32,7 @@ async def events(
         ),
     ] = True,
 ) -> None:
-    """Print the events of the log, oldest first, and go on as it grows."""
+    """Print the events of the log, and go on as it grows."""
     import grpc
 
     info = await talk.call("admin", "GetServerInfo")

@@ -16,7 +16,10 @@ async def explain(
     talk: Talk,
     sid: Annotated[str, typer.Argument(metavar="WT...", help="The task.")],
 ) -> None:
-    """Say why a task waits: who fails on what, who is nearest, what happens next."""
+    """Say why a task waits, or who has it and why.
+
+    Shows which workers fail on what, who is nearest, and what happens next.
+    """
     response = await talk.call("routing", "ExplainTask", sid=sid)
     if talk.output.json:
         talk.output.message(response)

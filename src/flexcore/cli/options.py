@@ -14,7 +14,9 @@ HTTP = "127.0.0.1:7780"
 Data = Annotated[Path, typer.Option(envvar="FLEXCORE_DATA", help="The data folder.")]
 Json = Annotated[
     bool,
-    typer.Option("--json", envvar="FLEXCORE_JSON", help="Print JSON, one per line."),
+    typer.Option(
+        "--json", envvar="FLEXCORE_JSON", help="Print one JSON object per line."
+    ),
 ]
 
 # Of the server
@@ -58,7 +60,7 @@ LogLevel = Annotated[
     typer.Option(
         metavar="debug|info|warning|error",
         envvar="FLEXCORE_LOG_LEVEL",
-        help="Least level of log lines.",
+        help="Write log lines of this level and above.",
     ),
 ]
 
@@ -70,7 +72,7 @@ Workspace = Annotated[
         "--workspace",
         metavar="WS...",
         envvar="FLEXCORE_WORKSPACE",
-        help="The workspace; needless if there is one.",
+        help="The workspace; may be left out when there is one.",
     ),
 ]
 InWorkspace = Annotated[

@@ -1,8 +1,7 @@
 """What commands print: text for people, or with --json one object per line."""
 
 import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,6 +10,9 @@ from flexcore.terminal import printable
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+#: cells that are left of the last column of a table, however narrow the terminal
+LAST_WIDTH = 20
 
 
 class Output:
@@ -39,15 +41,37 @@ class Output:
             for message in messages:
                 typer.echo(json.dumps(as_dict(message)))
             return
-        from rich.console import Console
-        from rich.table import Table
+        rows = [
+            [row.get(name, "") for name in columns] for row in map(_readable, messages)
+        ]
+        print_table(columns, rows)
 
-        table = Table(*columns, box=None, pad_edge=False, header_style="dim")
-        for row in map(_readable, messages):
-            table.add_row(*(row.get(name, "") for name in columns))
-        # A line of a table that is piped somewhere must stay one line.
-        width = None if sys.stdout.isatty() else 10_000
-        Console(width=width, markup=False, highlight=False).print(table)
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: Container[str] = ()
+) -> None:
+    """Print rows below their header; the columns `right` are aligned to the right.
+
+    Only the last column is cut, and on a terminal alone: a sid is there to be copied,
+    and a line that is piped somewhere must stay one line.
+    """
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    lines = [[Text(cell) for cell in cells] for cells in (header, *rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(header, *rows, strict=True)]
+    if console.is_terminal:
+        left = console.width - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        widths[-1] = min(widths[-1], max(left, LAST_WIDTH))
+    for number, cells in enumerate(lines):
+        for name, cell, width in zip(header, cells, widths, strict=True):
+            cell.truncate(width, overflow="ellipsis")
+            cell.align("right" if name in right else "left", width)
+        line = Text("  ").join(cells)
+        line.rstrip()
+        console.print(line, style="" if number else "dim")
 
 
 def as_dict(message: "Message") -> dict[str, Any]:

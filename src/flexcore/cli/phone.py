@@ -61,6 +61,7 @@ async def phone(
     """Write to the business as a customer; each line is a message."""
     from flexcore.phone import Carrier
 
+    number = _number(number)
     plan = await _plan(talk, business, dev=dev, auth_token=auth_token, port=port)
     carrier = Carrier(plan.carrier_account_sid, plan.auth_token)
     try:
@@ -74,6 +75,17 @@ async def phone(
         await carrier.settle()
     finally:
         await carrier.close()
+
+
+def _number(text: str) -> str:
+    """Return the customer's address as carriers write it; said before anything is made."""
+    from flexcore.domain.addresses import parse_address
+    from flexcore.domain.errors import InvalidArgument
+
+    try:
+        return str(parse_address(text, "number"))
+    except InvalidArgument as error:
+        raise Fail(error.text, USAGE) from error
 
 
 async def converse(

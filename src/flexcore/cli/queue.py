@@ -11,7 +11,7 @@ queue = typer.Typer(
     help="Task queues: create, list, update, delete.", no_args_is_help=True
 )
 worker = typer.Typer(
-    help="Workers: list, create, update, delete.", no_args_is_help=True
+    help="Workers: create, list, show, update, delete.", no_args_is_help=True
 )
 
 Name = Annotated[str, typer.Argument(help="For people; unique in the workspace.")]
@@ -87,7 +87,7 @@ async def update_queue(
     target_workers: Target = None,
     max_reserved_workers: Reserved = None,
 ) -> None:
-    """Change who a queue's tasks are offered to, and to how many at once."""
+    """Change whom a queue offers its tasks, and to how many."""
     response = await talk.call(
         "workspace",
         "UpdateTaskQueue",

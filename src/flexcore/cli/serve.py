@@ -33,7 +33,7 @@ def serve(
     config = options.config(data, grpc, http, insecure, dev, synchronous)
     if log_level not in logs.LEVELS:
         levels = ", ".join(logs.LEVELS)
-        raise typer.BadParameter(f"{log_level!r} is not one of {levels}")
+        raise typer.BadParameter(f"--log-level: {log_level!r} is not one of {levels}")
     # Before the first gRPC object: reconfiguring later can deadlock with it.
     logs.configure(log_level)
 

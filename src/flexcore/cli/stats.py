@@ -1,6 +1,5 @@
 """`flexcore stats`: routing in figures, how things stand and what happened of late."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from flexcore.cli.calls import Talk, asks
 from flexcore.cli.failures import Fail
+from flexcore.cli.output import print_table
 from flexcore.terminal import printable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def stats(
     task_channel: Channel = "",
     service_level: Level = 20,
 ) -> None:
-    """Show how routing stands, and what happened in the last minutes."""
+    """Show how routing stands, and what happened of late."""
     names = await _names(talk)
     asked = sids or [sid for sid in names if sid[:2] in ("WS", "WQ")]
     for sid in asked:
@@ -174,15 +174,11 @@ def _print(
         return
     if not rows:
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title, box=None, pad_edge=False, header_style="dim")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "activity" else "right")
-    for row in rows:
-        shown = (str(show(row)) for show in columns.values())
-        table.add_row(printable(names.get(row.sid, row.sid)), *shown)
-    # A line of a table that is piped somewhere must stay one line.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, markup=False, highlight=False).print(table)
+    shown = [
+        [
+            printable(names.get(row.sid, row.sid)),
+            *(str(show(row)) for show in columns.values()),
+        ]
+        for row in rows
+    ]
+    print_table((title, *columns), shown, right=columns.keys() - {"activity"})

@@ -96,15 +96,21 @@ async def list_tasks(
         int, typer.Option(min=1, envvar="FLEXCORE_LIMIT", help="Most rows to show.")
     ] = 50,
 ) -> None:
-    """List tasks in order of creation, or in the order they are served."""
+    """List tasks, by creation or as they are served.
+
+    Says on standard error when there are more than it shows.
+    """
     where: dict[str, Any] = {"workspace_sid": workspace, "order_by": order_by}
     for each in status or ():
         if each not in STATUSES:
             raise typer.BadParameter(f"{each!r} is not one of {', '.join(STATUSES)}")
     where["statuses"] = [f"TASK_STATUS_{each.upper()}" for each in status or ()]
-    found = talk.every("routing", "ListTasks", "tasks", limit, **where)
+    found = talk.every("routing", "ListTasks", "tasks", limit + 1, **where)
+    tasks = [each async for each in found]
     columns = ("sid", "status", "priority", "assignment_count", "attributes")
-    talk.output.table([each async for each in found], columns)
+    talk.output.table(tasks[:limit], columns)
+    if len(tasks) > limit:
+        typer.echo(f"there are more than these {limit}; pass --limit", err=True)
 
 
 def _ending(rpc: str, text: str) -> Callable[..., None]:

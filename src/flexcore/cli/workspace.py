@@ -69,7 +69,7 @@ async def export_workspace(talk: Talk, sid: Sid = "") -> None:
 @workspace.command("callback-secret")
 @asks
 async def callback_secret(talk: Talk, sid: Sid = "") -> None:
-    """Print the secret that signs assignment callbacks, for who receives them."""
+    """Print the secret that signs assignment callbacks."""
     sid = sid or await _only_one(talk)
     found = await talk.call("workspace", "GetCallbackSecret", sid=sid)
     talk.output.line(found.secret, {"workspace_sid": sid, "secret": found.secret})
@@ -89,7 +89,7 @@ async def _only_one(talk: Talk) -> str:
 async def import_workspace(
     talk: Talk, file: File, *, into: Into = "", first: First = 1
 ) -> None:
-    """Create the workspace of a JSON document, with all it holds.
+    """Create the workspace of a JSON document.
 
     A document of up to 1,000 resources is imported all or not at all, a larger one in
     parts of that size.

@@ -22,8 +22,8 @@ from flexcore.demo.transcript import Transcript
 from flexcore.domain.clock import SystemClock
 from flexcore.domain.ids import Ids
 
-NEXT = "flexcore serve --dev | flexcore phone +15550001111 | flexcore agent worker-1"
-
+#: what to try next, each in a terminal of its own
+NEXT = ("serve --dev", "phone +15550001111", "agent worker-1")
 
 Scenario = Callable[[Cast], Awaitable[dict[str, Any]]]
 
@@ -42,7 +42,14 @@ def play(*, json_output: bool, scenario: Scenario = run) -> None:
         sys.exit(1)
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
-    transcript.close(figures, NEXT)
+    transcript.close(figures, [f"{_command()} {arguments}" for arguments in NEXT])
+
+
+def _command() -> str:
+    """Return how this command line is called from here."""
+    if shutil.which("flexcore"):
+        return "flexcore"
+    return os.path.relpath(Path(sys.executable).with_name("flexcore"))
 
 
 async def _play(transcript: Transcript, scenario: Scenario) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the audience reads: who did what when, and in the end the figures."""
 
 import json
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -28,7 +29,7 @@ class Transcript:
         """Print a line with its time."""
         self._print(f"{self.seconds:<6.2f}", who, text)
 
-    def close(self, figures: dict[str, Any], next_steps: str) -> None:
+    def close(self, figures: dict[str, Any], next_steps: Sequence[str]) -> None:
         """Print the figures, and what to try next."""
         if self._json:
             print(json.dumps(figures))
@@ -39,7 +40,9 @@ class Transcript:
             f"p99 {figures['offer_p99_ms']:.1f} ms"
         )
         self._print("", "done", text)
-        self._print("", "next", next_steps)
+        self._print("", "next", "a terminal for each of these:")
+        for command in next_steps:
+            self._print("", "", command)
 
     def _print(self, time: str, who: str, text: str) -> None:
         if self._json:

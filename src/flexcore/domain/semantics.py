@@ -153,8 +153,8 @@ POLICIES: Mapping[str, Policy] = {
         (),
         None,
         False,
-        "whether a routing target that is a worker ignores capacity, and activity, "
-        "where it says nothing of it and no wait",
+        "whether a routing target that names a worker ignores the worker's capacity and "
+        "activity, if the target says nothing about that and states no wait",
     ),
     "wrap_limit_seconds": Policy(
         3600,
@@ -187,9 +187,9 @@ POLICIES: Mapping[str, Policy] = {
         (),
         (0, 86400),
         False,
-        "seconds of waiting worth one point of priority in FIFO queues, so that a "
-        "task is never overtaken by one of n points more that came n times so "
-        "many seconds later; 0 means that waiting does not count",
+        "how many seconds of waiting are worth one point of priority in FIFO queues: a "
+        "task with n points more that came n times as many seconds later does not "
+        "overtake; 0 means that waiting does not count",
     ),
     "vanished_worker": Policy(
         "requeue",
@@ -197,8 +197,8 @@ POLICIES: Mapping[str, Policy] = {
         ("none", "keep", "requeue", "queue"),
         None,
         False,
-        "what follows when the grace period of a worker is over whom no session vouches "
-        "for any more: nothing; or the worker is not available and loses pending "
+        "what follows when no session vouches for a worker any more and the grace period "
+        "is over: nothing; or the worker is not available and loses pending "
         "offers, and what the worker has accepted stays (`keep`), or goes back to its "
         "queue, in its old place (`requeue`), or to the workspace's queue for that "
         "(`queue`; where there is none, to its own); what is being wrapped up stays always",
@@ -209,7 +209,7 @@ POLICIES: Mapping[str, Policy] = {
         (),
         (0, 3600),
         False,
-        "how long a worker stays as they are whom no session vouches for any more",
+        "how long nothing changes for a worker for whom no session vouches any more",
     ),
     "second_session": Policy(
         "latest_wins",
@@ -217,9 +217,9 @@ POLICIES: Mapping[str, Policy] = {
         ("latest_wins", "all_ring"),
         None,
         False,
-        "what it means that a second agent session declares a worker: the one before is "
-        "told that it is replaced, and of the worker no more; or both ring, and either "
-        "vouches",
+        "what follows when a second agent session declares a worker: the first session is "
+        "told that it is replaced, and hears of the worker no more; or both are told of "
+        "offers, and either vouches",
     ),
     "retention_seconds": Policy(
         0,

@@ -12,7 +12,7 @@ from flexcore.domain.errors import InvalidArgument, OutOfRange, Reason
 from flexcore.domain.log import ChangeSet, LogFilter
 from flexcore.engine.port import Known, Port, TailBatch
 from flexcore.services.convert import time_from_proto
-from flexcore.services.events import filter_of, list_events
+from flexcore.services.event_pages import filter_of, list_events
 from flexcore.services.excerpt import Excerpt
 from flexcore.services.resume_tokens import ResumeTokens, stream_hash
 from flexcore.services.session import caller, session
