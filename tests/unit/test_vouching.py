@@ -229,27 +229,6 @@ async def test_a_worker_who_is_deleted_meanwhile_is_passed_over(
     await until(lambda: connectivities(running) == {"grace"})
 
 
-async def test_who_was_deleted_takes_the_place_of_nobody(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A session lasts for days, and may declare workers without a subscription."""
-    monkeypatch.setattr(limits, "SESSION_WORKERS", 2)
-    voucher = running.engine.vouch(running.principal, lambda: None)
-    ann, bob, carl, dora = await sids_of(running, "ann", "bob", "carl", "dora")
-    voucher.connect([ann, bob])
-    await running.submit(c.DeleteWorker(sid=ann))
-    voucher.connect([carl])
-    assert voucher.take_lost() == []
-
-    voucher.connect([dora])
-    ((sid, refusal),) = voucher.take_lost()
-    assert (sid, refusal.metadata) == (dora, {"limit": "2"})
-    assert running.engine._vouching[running.principal.account_sid]._sessions.keys() == {
-        bob,
-        carl,
-    }
-
-
 def test_workers_with_large_attributes_are_fewer_to_a_decision() -> None:
     state = State(ACCOUNT)
     large = '{"a":"' + "x" * (limits.ATTRIBUTES_BYTES - 8) + '"}'

@@ -27,7 +27,7 @@ async def list_workflows(talk: Talk, *, workspace: InWorkspace = "") -> None:
 @workflow.command("show")
 @asks
 async def show_workflow(talk: Talk, sid: Workflow) -> None:
-    """Show a workflow: its configuration, and tasks still to be moved to it."""
+    """Show a workflow: its configuration, and tasks to be moved."""
     response = await talk.call("workspace", "GetWorkflow", sid=sid)
     talk.output.message(response.workflow)
 
@@ -35,7 +35,7 @@ async def show_workflow(talk: Talk, sid: Workflow) -> None:
 @activity.command("list")
 @asks
 async def list_activities(talk: Talk, *, workspace: InWorkspace = "") -> None:
-    """List activities in order of creation, and whether they are available."""
+    """List activities as created, and who of them is available."""
     found = talk.every(
         "workspace", "ListActivities", "activities", workspace_sid=workspace
     )
