@@ -426,6 +426,7 @@ def test_a_large_change_set_is_cut_into_parts_that_are_the_whole_together() -> N
     excerpt = Excerpt(change_set, encode(change_set))
     parts = excerpt.parts(3_500)
     assert len(parts) > 2
+    assert len(parts) < sum(map(len, parts)) / 2_000
     assert max(map(len, parts)) < 4_000
     joined = event_pb2.ChangeSet()
     for part in map(event_pb2.ChangeSet.FromString, parts):
@@ -452,6 +453,17 @@ def test_a_filter_leaves_out_events_their_resources_and_empty_change_sets() -> N
     assert by_type is not None
     assert [event.type for event in by_type.events] == ["worker.created"]
     assert change_set_to_proto(change_set, of_types("conversation")) is None
+
+
+def test_a_filter_tells_as_deleted_what_its_events_speak_of() -> None:
+    task, worker = make_row(model.Task), make_row(model.Worker)
+    told = make_change_set([("task.purged", task), ("worker.deleted", worker)])
+    change_set = msgspec.structs.replace(told, deleted=(task.sid, worker.sid))
+
+    shown = change_set_to_proto(change_set, of_types("worker"))
+    assert shown is not None
+    assert list(shown.deleted) == [worker.sid]
+    assert [each.worker.sid for each in shown.resources] == [worker.sid]
 
 
 def test_the_statuses_of_the_wire_are_those_of_the_domain() -> None:

@@ -117,6 +117,27 @@ def test_a_long_line_is_in_order_whoever_came_when() -> None:
     assert turns * 2 == found
 
 
+def test_a_long_line_forgets_who_left_and_stays_in_order() -> None:
+    """It is cleared out once more than twice as many entries are in it as workers."""
+    desk = Desk(all=ANYBODY)
+    clocks = [number * 61 % 90 for number in range(90)]
+    workers = {clock: desk.worker(last_offered=clock) for clock in clocks}
+    desk.router.remove_task(desk.task("all"))  # the lane is there, and all are in it
+    desk.match()
+    stay = [clock for clock in clocks if clock % 3 == 1]
+    for clock in clocks:
+        if clock not in stay:
+            desk.router.set_activity(workers[clock], AWAY, False, 0)
+    for clock in clocks[:12]:
+        desk.router.set_activity(workers[clock], READY, True, 0)
+        desk.match()
+    free = sorted({*stay, *clocks[:12]})
+    for _ in free:
+        desk.task("all")
+
+    assert [worker for _, worker in desk.match()] == [workers[clock] for clock in free]
+
+
 def test_an_offer_sends_its_worker_to_the_back_of_the_line() -> None:
     desk = Desk(all=ANYBODY)
     first, second = desk.worker(capacity=3), desk.worker(capacity=3)
