@@ -2,9 +2,10 @@
 
 A tape is a list of steps, each a name and arguments that mean the same to both sides:
 things are numbered in the order they came to be. So a failing tape can be printed, cut
-short and kept as a test. `python -m tests.property.tape` runs tapes by themselves.
+short and kept as a test. `python -m tests.property.tape N` runs tapes by themselves.
 """
 
+import argparse
 import re
 import sys
 from collections import Counter
@@ -192,8 +193,15 @@ def main(count: int, likely: int = 0) -> int:
         except Divergence as divergence:
             print(divergence)  # noqa: T201  # for who runs this as a program
             return DIVERGED
+    print(f"{count} tapes: engine and oracle agree")  # noqa: T201  # for the same
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    parser = argparse.ArgumentParser(description="Run random tapes against the oracle.")
+    parser.add_argument("tapes", type=int, help="how many, of the first seeds")
+    parser.add_argument(
+        "likely", type=int, nargs="?", default=0, help="a seed to try first"
+    )
+    given = parser.parse_args()
+    sys.exit(main(given.tapes, given.likely))

@@ -363,7 +363,10 @@ def cut_power(images: int, seed: int, synchronous: str, *, show: bool) -> Tally:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="cut the power of the store")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation.power",
+        description="Cuts the power of the store, and checks what the disk kept.",
+    )
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from flexcore.cli import logs, options
 from flexcore.cli.app import app
+from flexcore.cli.events import require_reader
 from flexcore.cli.failures import Fail, caret, reported
 from flexcore.cli.output import print_table
 from flexcore.cli.phone import converse
@@ -296,6 +297,19 @@ def test_lines_below_the_level_are_left_out(logged: io.StringIO) -> None:
     structlog.get_logger("flexcore.test").debug("call")
 
     assert logged.getvalue() == ""
+
+
+# a reader that goes away
+
+
+def test_events_end_when_nobody_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        require_reader()
+        os.close(reader)
+        with pytest.raises(BrokenPipeError):
+            require_reader()
 
 
 # what is typed

@@ -1,5 +1,9 @@
 """`flexcore events`: the account's log, as it was and as it grows."""
 
+import errno
+import os
+import select
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +56,7 @@ async def events(
             token = response.resume_token
             if not response.change_sets:
                 seen = newest
+                require_reader()
     except grpc.aio.AioRpcError as error:
         if error.code() is not grpc.StatusCode.UNAVAILABLE:
             raise
@@ -59,6 +64,18 @@ async def events(
     finally:
         # An abandoned stream is neither canceled nor collected by itself.
         stream.cancel()
+
+
+def require_reader() -> None:
+    """End when nobody reads what is printed, as after `flexcore events | head`.
+
+    While nothing happens nothing is written, and so nothing fails.
+    """
+    poll = select.poll()
+    # No event is asked for: what is wrong with the other end is told all the same.
+    poll.register(sys.stdout, 0)
+    if poll.poll(0):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _gone(token: str) -> Fail:
