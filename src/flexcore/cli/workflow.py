@@ -35,7 +35,7 @@ async def show_workflow(talk: Talk, sid: Workflow) -> None:
 @activity.command("list")
 @asks
 async def list_activities(talk: Talk, *, workspace: InWorkspace = "") -> None:
-    """List activities as created, and who of them is available."""
+    """List activities in order of creation."""
     found = talk.every(
         "workspace", "ListActivities", "activities", workspace_sid=workspace
     )
