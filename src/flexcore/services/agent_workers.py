@@ -22,6 +22,13 @@ from flexcore.services.agent_feed import AgentFeed
 from flexcore.services.convert import time_from_proto
 from flexcore.v1 import routing_service_pb2 as pb
 
+#: what a declaration may say of a worker
+_DECLARED = (
+    "connected_worker_sids",
+    "disconnected_worker_sids",
+    "untracked_worker_sids",
+)
+
 
 class AgentWorkers:
     """Who comes to one session and who leaves it."""
@@ -196,8 +203,8 @@ class AgentWorkers:
 def _check_once(declare: pb.Declare) -> None:
     """Raise InvalidArgument when one declaration says two things of a worker."""
     said: dict[str, str] = {}
-    for field, sids in declare.ListFields():
-        for number, sid in enumerate(sids):
-            if said.setdefault(sid, field.name) != field.name:
+    for field in _DECLARED:
+        for number, sid in enumerate(getattr(declare, field)):
+            if said.setdefault(sid, field) != field:
                 text = f"{sid} is in {said[sid]} too"
-                raise InvalidArgument(f"declare.{field.name}[{number}]", text)
+                raise InvalidArgument(f"declare.{field}[{number}]", text)
