@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -123,6 +124,39 @@ async def test_a_command_given_while_the_server_is_down_is_given_once(
     assert isinstance(refused, CommandRefused)
     assert refused.reason == "VERSION_MISMATCH"
     assert taken.worker.attributes == last.worker.attributes == '{"b":2}'
+
+
+async def test_a_session_that_writes_while_the_server_stops_goes_on(
+    serving: Serving,
+) -> None:
+    ann = await hire(serving)
+    answers = 0
+
+    async def give(session: AgentSession) -> None:
+        nonlocal answers
+        while True:
+            with suppress(CommandRefused):
+                await session.command(
+                    ann, accept_reservation={"sid": make_sid("WR", 1)}
+                )
+            answers += 1
+
+    async with asyncio.timeout(20), serving.client.agent_session() as session:
+        giving = [asyncio.create_task(give(session)) for _ in range(20)]
+        for _ in range(3):
+            enough = answers + 100
+            while answers < enough:  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0)
+            await serving.restart_in_place()
+        enough = answers + 100
+        while answers < enough:  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0)
+        for each in giving:
+            each.cancel()
+        ends = await asyncio.gather(*giving, return_exceptions=True)
+
+    assert {type(end) for end in ends} == {asyncio.CancelledError}
+    assert session.resumed >= 3
 
 
 async def test_who_is_untracked_between_two_connections_is_so(

@@ -175,11 +175,14 @@ class AgentSession:
     async def connect(self, worker_sids: Iterable[str]) -> None:
         """Vouch for workers whose desks are there; they need not be subscribed."""
         declaration = self._presence.connect(worker_sids)
-        async with self._writing:
-            # A new session may have been told while this waited.
-            if self._call is not None and (said := self._presence.say(declaration)):
-                with suppress(grpc.aio.AioRpcError):
+
+        async def say() -> None:
+            async with self._writing:
+                # A new session may have been told while this waited.
+                if self._call is not None and (said := self._presence.say(declaration)):
                     await _write(self._call, declare=said)
+
+        await self._whole(say())
 
     async def disconnect(
         self, worker_sids: Iterable[str], *, untrack: bool = False

@@ -31,10 +31,14 @@ async def next_message(call: Any) -> Any:
 def goes_on(error: grpc.aio.AioRpcError) -> bool:
     """Say whether a stream that ended so goes on in another call.
 
-    A server that stops cancels what it had not begun to serve.
+    A server that stops cancels what it had not begun to serve. Whoever writes while the
+    server ends the call, however it does, is told INTERNAL by gRPC's library; that of a
+    server has a reason.
     """
     again = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-    return error.code() in again or error_reason(error) == "READER_BEHIND"
+    reason = error_reason(error)
+    torn = error.code() is grpc.StatusCode.INTERNAL and not reason
+    return error.code() in again or torn or reason == "READER_BEHIND"
 
 
 class Backoff:

@@ -23,7 +23,7 @@ from flexcore.services.convert import time_from_proto
 from flexcore.v1 import routing_service_pb2 as pb
 
 #: what a declaration may say of a worker
-_SAYING = (
+_DECLARED = (
     "connected_worker_sids",
     "disconnected_worker_sids",
     "untracked_worker_sids",
@@ -203,7 +203,7 @@ class AgentWorkers:
 def _check_once(declare: pb.Declare) -> None:
     """Raise InvalidArgument when one declaration says two things of a worker."""
     said: dict[str, str] = {}
-    for field in _SAYING:
+    for field in _DECLARED:
         for number, sid in enumerate(getattr(declare, field)):
             if said.setdefault(sid, field) != field:
                 text = f"{sid} is in {said[sid]} too"
