@@ -127,6 +127,24 @@ async def test_an_address_configuration_starts_a_conversation_by_default(
     assert not found.HasField("timeout")
 
 
+async def test_a_workflow_says_which_workspace_an_address_leads_to(
+    serving: Serving,
+) -> None:
+    workspace, channel = serving.client.workspace, serving.client.channel
+    second = await workspace.CreateWorkspace(
+        friendly_name="second", template="WORKSPACE_TEMPLATE_FIFO"
+    )
+    sid = second.workspace.sid
+    (flow,) = (await workspace.ListWorkflows(workspace_sid=sid)).workflows
+    made = await channel.CreateAddressConfiguration(
+        address=ADDRESS,
+        auto_creation=pb.AUTO_CREATION_INTERACTION,
+        workflow_sid=flow.sid,
+    )
+
+    assert made.address_configuration.workspace_sid == sid
+
+
 async def test_an_update_changes_what_is_given(serving: Serving) -> None:
     channel = serving.client.channel
     made = (

@@ -54,3 +54,35 @@ async def test_a_list_of_workers_says_what_they_are_doing(serving: Serving) -> N
     _, printed, _ = await command(serving, "worker", "list")
 
     assert printed.splitlines()[1].split()[1:3] == ["ann", "Unavailable"]
+
+
+async def test_a_workflow_says_in_which_workspace_a_task_is(serving: Serving) -> None:
+    made = await serving.client.workspace.CreateWorkspace(
+        friendly_name="second", template="WORKSPACE_TEMPLATE_FIFO"
+    )
+    sid = made.workspace.sid
+    (listed,) = await answer(serving, "workflow", "list", "--workspace", sid)
+    every = await answer(serving, "workflow", "list")
+    (shown,) = await answer(serving, "workflow", "show", listed["sid"])
+    (task,) = await answer(serving, "task", "create", "--workflow", listed["sid"])
+
+    assert len(every) == 2
+    assert (listed, shown["workspace_sid"]) == (shown, sid)
+    assert "task_routing" in json.loads(shown["configuration"])
+    assert task["workspace_sid"] == sid
+
+
+async def test_activities_are_listed_with_whether_they_are_available(
+    serving: Serving,
+) -> None:
+    (row,) = (await serving.client.workspace.ListWorkspaces()).workspaces
+    await serving.client.workspace.CreateWorkspace(friendly_name="second")
+    _, printed, _ = await command(serving, "activity", "list", "--workspace", row.sid)
+
+    header, *lines = [line.split()[1:] for line in printed.splitlines()]
+    assert header == ["friendly_name", "available"]
+    assert sorted(lines) == [
+        ["Available", "true"],
+        ["Offline", "false"],
+        ["Unavailable", "false"],
+    ]

@@ -34,6 +34,14 @@ async def until(session: AgentSession, kind: str) -> WorkerEvent:
     raise AssertionError(f"no {kind}")
 
 
+async def answered(session: AgentSession, sid: str) -> None:
+    """Wait until a session was told when a worker counts as declared."""
+    async with asyncio.timeout(10):
+        while session._presence._connected[sid].time is None:
+            session._news.clear()
+            await session._news.wait()
+
+
 async def hire(serving: Serving, name: str = "ann") -> str:
     make = serving.client.workspace.CreateWorker
     return str((await make(friendly_name=name, activity="Available")).worker.sid)
@@ -281,4 +289,26 @@ async def test_a_session_that_is_replaced_does_not_take_the_worker_back(
         assert left.refusal is not None
         assert left.refusal.reason == "SESSION_REPLACED"
         assert one.worker_sids == ()
-        assert list(two._connected) == [ann]
+        assert list(two.connected_sids) == [ann]
+
+
+async def test_a_session_that_was_cut_leaves_the_worker_to_a_later_one(
+    serving: Serving,
+) -> None:
+    ann = await hire(serving)
+    client = await serving.connect()
+    async with serving.client.agent_session() as one, client.agent_session() as two:
+        await one.connect([ann])
+        await answered(one, ann)
+        async with one._writing:  # so long it says nothing to anybody
+            serving.clock.advance(limits.SECOND)
+            await serving.restart_in_place()
+            await two.connect([ann])
+            await answered(two, ann)
+        left = await until(one, "unsubscribed")
+        await becomes(await serving.connect(), ann, "CONNECTED")
+
+        assert left.refusal is not None
+        assert left.refusal.reason == "SESSION_REPLACED"
+        assert (one.resumed, two.resumed) == (1, 1)
+        assert (one.connected_sids, two.connected_sids) == ((), (ann,))

@@ -203,6 +203,20 @@ async def test_a_closed_channel_takes_no_invite(serving: Serving) -> None:
     assert refused.code == "FAILED_PRECONDITION"
 
 
+async def test_a_workflow_says_which_workspace_an_interaction_is_of(
+    serving: Serving,
+) -> None:
+    workspace = serving.client.workspace
+    second = await workspace.CreateWorkspace(
+        friendly_name="second", template="WORKSPACE_TEMPLATE_FIFO"
+    )
+    sid = second.workspace.sid
+    (flow,) = (await workspace.ListWorkflows(workspace_sid=sid)).workflows
+    made = await make_interaction(serving, workflow_sid=flow.sid)
+
+    assert made.task.workspace_sid == sid
+
+
 async def test_a_conversation_nobody_takes_part_in_is_no_interaction(
     serving: Serving,
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from flexcore.domain import limits
 from flexcore.v1 import policy_pb2, routing_pb2, workspace_requests_pb2
 from tests.api.refusals import Refusal, refusal
+from tests.factories import make_sid
 from tests.serving import Serving
 
 
@@ -521,6 +522,35 @@ async def test_a_workflow_that_reads_refusals_is_told_where_none_count(
 
     assert len(made.warnings) == len(again.warnings) == warnings
     assert all("refusal_scope is none" in text for text in made.warnings)
+
+
+async def test_a_workflow_that_counts_an_activity_of_nobody_is_told(
+    serving: Serving,
+) -> None:
+    setup = serving.client.workspace
+    (queue,) = (await setup.ListTaskQueues()).task_queues
+    (here, *_) = (await setup.ListActivities()).activities
+    other = (await setup.CreateWorkspace(friendly_name="other")).workspace
+    nowhere = make_sid("WA", 7), other.default_activity_sid
+
+    def text(sid: str) -> str:
+        target = {"queue": queue.sid, "skip_if": f"workers.{sid} == 0", "timeout": 9}
+        return configuration(queue.sid, filters=[{"targets": [target]}])
+
+    made = await setup.CreateWorkflow(
+        workspace_sid=queue.workspace_sid,
+        friendly_name="counts",
+        configuration=text(here.sid),
+    )
+    warned = [
+        await setup.UpdateWorkflow(sid=made.workflow.sid, configuration=text(sid))
+        for sid in nowhere
+    ]
+
+    assert list(made.warnings) == []
+    assert [each.warnings[0].partition("always")[2] for each in warned] == [
+        f" 0, there is no such activity: workers.{sid}" for sid in nowhere
+    ]
 
 
 async def test_what_is_rarely_meant_is_said_when_it_is_saved(serving: Serving) -> None:

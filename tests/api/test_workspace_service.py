@@ -57,6 +57,44 @@ async def test_a_second_workspace_has_to_be_named_from_then_on(
     assert worker.activity_sid == made.default_activity_sid
 
 
+async def test_a_workflow_says_which_workspace_its_tasks_are_of(
+    serving: Serving,
+) -> None:
+    workspace, routing = serving.client.workspace, serving.client.routing
+    first = await only_workspace(serving)
+    second = (
+        await workspace.CreateWorkspace(
+            friendly_name="second", template="WORKSPACE_TEMPLATE_FIFO"
+        )
+    ).workspace
+    flows = {
+        each.workspace_sid: each.sid
+        for each in (await workspace.ListWorkflows()).workflows
+    }
+    tasks = [
+        (await routing.CreateTask(workflow_sid=flows[second.sid])).task,
+        *(
+            await routing.BatchCreateTasks(
+                tasks=[{"workflow_sid": flows[sid]} for sid in (first.sid, second.sid)]
+            )
+        ).tasks,
+    ]
+
+    assert [each.workspace_sid for each in tasks] == [
+        second.sid,
+        first.sid,
+        second.sid,
+    ]
+    crossed = await refusal(
+        routing.CreateTask(workspace_sid=first.sid, workflow_sid=flows[second.sid])
+    )
+    assert [*crossed] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
+    unknown = await refusal(routing.CreateTask(workflow_sid=make_sid("WW", 7)))
+    assert [*unknown] == ["NOT_FOUND", "RESOURCE_NOT_FOUND"]
+    left_out = await refusal(routing.BatchCreateTasks(tasks=[{"priority": 1}]))
+    assert [*left_out] == ["INVALID_ARGUMENT", "DEFAULT_AMBIGUOUS"]
+
+
 async def test_lists_are_narrowed_to_a_workspace(serving: Serving) -> None:
     workspace = serving.client.workspace
     first = await only_workspace(serving)

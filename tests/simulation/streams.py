@@ -4,7 +4,8 @@ Workers are changed as fast as the engine takes it, while the log is cleaned up 
 everybody and most of it has left memory. Every subscriber is cut off many times, somewhere
 between two messages, and comes back with its token: soon, or so late that it has to be
 told OUT_OF_RANGE or given a new snapshot. A worker's version grows by one with each change,
-so what a subscriber must be told is known without the log: after version n comes n + 1.
+so what a subscriber must be told is known without the log: after version n comes n + 1. An
+activity is renamed now and then, of which everybody who streams a worker is told.
 """
 
 import argparse
@@ -40,6 +41,8 @@ WRITERS = 8
 SESSION_EVERY = 10
 SESSION_WORKERS = 5
 WATCH_EVERY = 7
+#: every n-th change is that of the activity
+RENAME_EVERY = 200
 #: seconds after the last change within which everybody has to be told of it
 PATIENCE = 60.0
 
@@ -81,10 +84,18 @@ class Subscriber:
     """Follows some workers; keeps of each the version it was told of last."""
 
     def __init__(
-        self, client: Client, sids: list[str], plan: Plan, tally: Tally, seed: int
+        self,
+        client: Client,
+        sids: list[str],
+        activity_sid: str,
+        plan: Plan,
+        tally: Tally,
+        seed: int,
     ) -> None:
         self.client = client
         self.sids = sids
+        #: what it has to be told of
+        self._told_of = [*sids, activity_sid]
         self.versions: dict[str, int] = {}
         self.token = ""
         self.call: Any = None
@@ -119,7 +130,7 @@ class Subscriber:
 
     def _told(self, end: dict[str, int]) -> bool:
         return bool(end) and all(
-            self.versions.get(sid) == end[sid] for sid in self.sids
+            self.versions.get(sid) == end[sid] for sid in self._told_of
         )
 
     async def _stay_away(self) -> None:
@@ -136,30 +147,33 @@ class Subscriber:
 
     async def _take(self, response: Any) -> None:
         if response.HasField("snapshot"):
+            self._tally.snapshots += 1
             self._stand(response.snapshot.worker)
+            for activity in response.snapshot.activities:
+                self._stand(activity)
         for event in response.events:
-            self._change(event.sequence, event.worker)
+            told = event.activity if event.HasField("activity") else event.worker
+            self._change(event.sequence, told)
         self.token = response.resume_token
 
-    def _stand(self, worker: Any) -> None:
+    def _stand(self, row: Any) -> None:
         """Take a snapshot: it may be ahead of what was told, and not behind."""
-        self._tally.snapshots += 1
-        before = self.versions.get(worker.sid, 0)
-        if worker.version < before:
-            self._fault(f"a snapshot of {before} shows {worker.version}", worker.sid)
-        self.versions[worker.sid] = worker.version
+        before = self.versions.get(row.sid, 0)
+        if row.version < before:
+            self._fault(f"a snapshot of {before} shows {row.version}", row.sid)
+        self.versions[row.sid] = row.version
 
-    def _change(self, sequence: int, worker: Any) -> None:
-        before = self.versions.get(worker.sid)
+    def _change(self, sequence: int, row: Any) -> None:
+        before = self.versions.get(row.sid)
         self._tally.delivered += 1
         if sequence <= self._sequence:
-            self._fault(f"{sequence} after {self._sequence}", worker.sid)
-        if before is not None and worker.version <= before:
-            self._fault(f"version {worker.version} twice", worker.sid)
-        if before is None or worker.version > before + 1:
-            self._fault(f"a gap from {before} to {worker.version}", worker.sid)
+            self._fault(f"{sequence} after {self._sequence}", row.sid)
+        if before is not None and row.version <= before:
+            self._fault(f"version {row.version} twice", row.sid)
+        if before is None or row.version > before + 1:
+            self._fault(f"a gap from {before} to {row.version}", row.sid)
         self._sequence = sequence
-        self.versions[worker.sid] = worker.version
+        self.versions[row.sid] = row.version
 
     def _fault(self, text: str, sid: str) -> None:
         self._tally.problems.append(f"{type(self).__name__} of {sid}: {text}")
@@ -167,6 +181,10 @@ class Subscriber:
 
 class Watcher(Subscriber):
     """Watches the events of one worker; lost, it begins at the oldest held."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._told_of = self.sids
 
     async def _open(self) -> Any:
         if not self.token:
@@ -233,6 +251,7 @@ async def run(plan: Plan) -> Tally:
 
 async def _run(server: Server, clients: list[Client], plan: Plan, tally: Tally) -> None:
     sids = await _hire(server, max(plan.subscribers, SESSION_WORKERS))
+    activity_sid = await _set_up(server)
     everybody = []
     for number in range(plan.subscribers):
         kind, count = Subscriber, 1
@@ -242,13 +261,16 @@ async def _run(server: Server, clients: list[Client], plan: Plan, tally: Tally) 
             kind = Watcher
         own = [sids[(number + n) % len(sids)] for n in range(count)]
         client = clients[number % len(clients)]
-        everybody.append(kind(client, own, plan, tally, plan.seed + number))
+        everybody.append(
+            kind(client, own, activity_sid, plan, tally, plan.seed + number)
+        )
     end: dict[str, int] = {}
     following = [asyncio.create_task(each.follow(end)) for each in everybody]
-    versions = await _work(server, sids, plan.changes, plan.seed)
+    rows = [*sids, activity_sid]
+    versions = await _work(server, rows, plan.changes, plan.seed)
     # Each changes once more, so that those who wait for something hear that it is over.
     end.update({sid: version + 1 for sid, version in versions.items()})
-    await _work(server, sids, 0, plan.seed)
+    await _work(server, rows, 0, plan.seed)
     _, late = await asyncio.wait(following, timeout=PATIENCE)
     for task, each in zip(following, everybody, strict=True):
         if task in late:
@@ -269,17 +291,31 @@ async def _hire(server: Server, count: int) -> list[str]:
     return sids
 
 
+async def _set_up(server: Server) -> str:
+    made = c.CreateActivity(workspace_sid="", friendly_name="a", available=False)
+    return (await server.engine.submit(_who(server), made)).rows[0].sid
+
+
 async def _work(
-    server: Server, sids: list[str], changes: int, seed: int
+    server: Server, rows: list[str], changes: int, seed: int
 ) -> dict[str, int]:
-    """Change workers, each at least once at the end; return their last versions."""
+    """Change all, each at least once at the end; return their last versions."""
     rng, versions = random.Random(seed), {}
-    chosen = [rng.choice(sids) for _ in range(changes)] + sids
-    queue = iter(enumerate(chosen))
+    *workers, activity_sid = rows
+    chosen = [
+        rng.choice(workers) if number % RENAME_EVERY else activity_sid
+        for number in range(changes)
+    ]
+    queue = iter(enumerate(chosen + rows))
 
     async def write() -> None:
         for number, sid in queue:
-            change = c.UpdateWorker(sid=sid, attributes=f'{{"n":{number}}}')
+            change: c.UpdateActivity | c.UpdateWorker
+            if sid == activity_sid:
+                name = f"{number} of {changes}"
+                change = c.UpdateActivity(sid=sid, friendly_name=name)
+            else:
+                change = c.UpdateWorker(sid=sid, attributes=f'{{"n":{number}}}')
             answer = await server.engine.submit(_who(server), change)
             versions[sid] = max(versions.get(sid, 0), answer.rows[0].version)
 

@@ -7,6 +7,7 @@ from flexcore.domain.attributes import JsonObject
 from flexcore.domain.expressions import Context, Dialect, parse, warnings_of
 from flexcore.domain.plan_lint import warnings_of_plan
 from tests.documents import EVERYONE, SALES, one, plan
+from tests.factories import make_sid
 
 COMPAT = Dialect("false", "false")
 SKIP = "workers.available == 0"
@@ -232,6 +233,19 @@ def test_who_reads_refusals_that_do_not_count_is_told() -> None:
     assert warnings_of_plan(read, "at", refusal_scope="none") == (
         f"at.filters[0].expression: {said}",
         f"at.filters[0].targets[0].expression: {said}",
+    )
+
+
+def test_who_counts_an_activity_there_is_none_of_is_told() -> None:
+    here, gone = make_sid("WA", 1), make_sid("WA", 2)
+    skip = f"workers.{here} > 0 OR workers.{gone} == 0 OR workers.available == 0"
+    read = plan(one("a", {"queue": SALES, "skip_if": skip, "timeout": 1}))
+    said = f"always 0, there is no such activity: workers.{gone}"
+
+    assert warnings_of_plan(read, "at") == ()
+    assert warnings_of_plan(read, "at", activity_sids={here, gone}) == ()
+    assert warnings_of_plan(read, "at", activity_sids={here}) == (
+        f"at.filters[0].targets[0].skip_if: {said}",
     )
 
 

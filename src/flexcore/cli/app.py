@@ -15,6 +15,7 @@ from flexcore.cli.queue import queue, worker
 from flexcore.cli.serve import serve
 from flexcore.cli.stats import stats
 from flexcore.cli.task import task
+from flexcore.cli.workflow import activity, workflow
 from flexcore.cli.workspace import workspace
 
 app = typer.Typer(
@@ -52,6 +53,8 @@ for name, group in (
     ("task", task),
     ("queue", queue),
     ("worker", worker),
+    ("workflow", workflow),
+    ("activity", activity),
     ("dead-letter", dead_letter),
 ):
     app.add_typer(group, name=name)

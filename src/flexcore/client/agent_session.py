@@ -14,6 +14,7 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from flexcore.client.credential import Credential
+from flexcore.client.presence import Presence
 from flexcore.client.resuming import (
     Backoff,
     goes_on,
@@ -104,9 +105,7 @@ class AgentSession:
         #: of whom the server tells by the last message, handled or not
         self._told: dict[str, None] = {}
         self._wanted = dict(self._held)
-        self._connected: dict[str, None] = {}
-        #: said to be untracked, perhaps to nobody: it is said once more with a new session
-        self._untracked: set[str] = set()
+        self._presence = Presence()
         #: how often the session was opened again, and how often its place was lost
         self.resumed = 0
         self.missed = 0
@@ -129,6 +128,11 @@ class AgentSession:
     def worker_sids(self) -> Sequence[str]:
         """The workers that are, or are to be, subscribed."""
         return tuple(self._wanted)
+
+    @property
+    def connected_sids(self) -> Sequence[str]:
+        """The workers it vouches for, less those another session has now."""
+        return self._presence.connected
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -160,16 +164,17 @@ class AgentSession:
     async def unsubscribe(self, worker_sids: Iterable[str]) -> None:
         """Tell of these workers no more; `unsubscribed` is the last that comes of them."""
         gone = [sid for sid in worker_sids if self._wanted.pop(sid, 0) is None]
-        for sid in gone:
-            self._connected.pop(sid, None)
+        self._presence.forget(gone)
         await self._say(unsubscribe=pb.Unsubscribe(worker_sids=gone))
 
     async def connect(self, worker_sids: Iterable[str]) -> None:
         """Vouch for workers whose desks are there; they need not be subscribed."""
-        fresh = [sid for sid in worker_sids if sid not in self._connected]
-        self._connected.update(dict.fromkeys(fresh))
-        self._untracked.difference_update(fresh)
-        await self._say(declare=pb.Declare(connected_worker_sids=fresh))
+        declaration = self._presence.connect(worker_sids)
+        async with self._writing:
+            # A new session may have been told while this waited.
+            if self._call is not None and (said := self._presence.say(declaration)):
+                with suppress(grpc.aio.AioRpcError):
+                    await _write(self._call, declare=said)
 
     async def disconnect(
         self, worker_sids: Iterable[str], *, untrack: bool = False
@@ -178,14 +183,8 @@ class AgentSession:
 
         With `untrack` it does not, and nothing follows of their being away.
         """
-        gone = list(worker_sids)
-        for sid in gone:
-            self._connected.pop(sid, None)
-        if untrack:
-            self._untracked.update(gone)
-            await self._say(declare=pb.Declare(untracked_worker_sids=gone))
-        else:
-            await self._say(declare=pb.Declare(disconnected_worker_sids=gone))
+        said = self._presence.disconnect(worker_sids, untrack=untrack)
+        await self._say(declare=said)
 
     async def command(
         self, worker_sid: str, *, command_id: str = "", **request: Any
@@ -320,13 +319,8 @@ class AgentSession:
                 await _write(call, subscribe=pb.Subscribe(worker_sids=fresh))
             if gone:
                 await _write(call, unsubscribe=pb.Unsubscribe(worker_sids=gone))
-            if self._connected or self._untracked:
-                declare = pb.Declare(
-                    connected_worker_sids=self._connected,
-                    untracked_worker_sids=sorted(self._untracked),
-                )
+            for declare in self._presence.say_again():
                 await _write(call, declare=declare)
-                self._untracked.clear()
             for command, _ in list(self._commands.values()):
                 self._given.add(command.command_id)
                 await _write(call, command=command)
@@ -348,7 +342,7 @@ class AgentSession:
         """Vouch for whoever is connected, as long as this program is not stuck."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            if self._connected:
+            if self._presence.connected:
                 await self._say(heartbeat=pb.Heartbeat())
 
     async def _say(self, **what: Any) -> None:
@@ -386,6 +380,8 @@ class AgentSession:
                 self._items.append(WorkerEvent(_worker_of(event), event.type, event))
         for result in response.results:
             self._answer(result)
+        for time in response.declare_times:
+            self._presence.answered(time)
         if response.resume_token or not self._told:
             # Of one who was just subscribed the server may not have read yet.
             mark.token = response.resume_token
@@ -418,7 +414,7 @@ class AgentSession:
             self._told.pop(sid, None)
             if refusal is not None:
                 self._wanted.pop(sid, None)
-                self._connected.pop(sid, None)
+                self._presence.forget((sid,))
                 self._refused.add(sid)
             elif sid in self._refused:
                 continue  # told already, with the reason

@@ -229,6 +229,15 @@ def reads_refusals(expression: Expression) -> bool:
     )
 
 
+def counted_activities(expression: Expression) -> tuple[str, ...]:
+    """Return the sids of the activities whose workers it counts."""
+    return tuple(
+        str(segments[0])
+        for root, segments in expression.paths
+        if root == "workers" and segments[0] not in ("available", "unavailable")
+    )
+
+
 def judgement_of(expression: Expression) -> Judgement:
     """Say what can be said without attributes: whether it is constant, and warnings."""
     if expression.root is None:

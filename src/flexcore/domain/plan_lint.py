@@ -3,11 +3,16 @@
 Each warning begins with the path of the value it is about, as errors do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 from flexcore.domain import limits
-from flexcore.domain.expressions import Expression, judgement_of, reads_refusals
+from flexcore.domain.expressions import (
+    Expression,
+    counted_activities,
+    judgement_of,
+    reads_refusals,
+)
 from flexcore.domain.lint import Judgement
 from flexcore.domain.plans import Filter, Target, WorkflowPlan
 from flexcore.domain.trees import REFUSED_BY
@@ -21,10 +26,15 @@ def warnings_of_plan(
     path: str = "configuration.task_routing",
     *,
     refusal_scope: str = "task",
+    activity_sids: Collection[str] | None = None,
 ) -> tuple[str, ...]:
-    """Return the first WORKFLOW_WARNINGS warnings, and whether there are more."""
+    """Return the first WORKFLOW_WARNINGS warnings, and whether there are more.
+
+    `activity_sids` are those of the workspace that expressions name, if that is known.
+    """
     most = limits.WORKFLOW_WARNINGS
-    judge = _Judge(refusals_count=refusal_scope != "none")
+    count = refusal_scope != "none"
+    judge = _Judge(refusals_count=count, activity_sids=activity_sids)
     found = list(islice(_warnings(plan, path, judge), most + 1))
     if len(found) > most:
         found[most:] = [f"{path}: more warnings"]
@@ -34,8 +44,11 @@ def warnings_of_plan(
 class _Judge:
     """Judges each expression once; documents repeat themselves."""
 
-    def __init__(self, *, refusals_count: bool) -> None:
+    def __init__(
+        self, *, refusals_count: bool, activity_sids: Collection[str] | None
+    ) -> None:
         self._refusals_count = refusals_count
+        self._activity_sids = activity_sids
         self._known: dict[Expression, Judgement] = {}
 
     def constant(self, expression: Expression | None) -> bool | None:
@@ -49,6 +62,10 @@ class _Judge:
             yield f"{path}: {text}"
         if not self._refusals_count and reads_refusals(expression):
             yield f"{path}: always empty where refusal_scope is none: task.{REFUSED_BY}"
+        if self._activity_sids is not None:
+            for sid in counted_activities(expression):
+                if sid not in self._activity_sids:
+                    yield f"{path}: always 0, there is no such activity: workers.{sid}"
 
     def _judgement(self, expression: Expression) -> Judgement:
         if expression not in self._known:

@@ -190,8 +190,11 @@ class LogCursor(Protocol):
 class Voucher(Protocol):
     """What a session says of its workers; a heartbeat speaks for all of them."""
 
-    def connect(self, worker_sids: Iterable[str]) -> None:
-        """Vouch for workers from now on; those it cannot vouch for are lost at once."""
+    def connect(self, worker_sids: Iterable[str], first: int = 0) -> int:
+        """Vouch for workers from now on; those it cannot vouch for are lost at once.
+
+        `first` is when they were declared first, 0 if that is now; returns that time.
+        """
         ...
 
     def disconnect(self, worker_sids: Iterable[str], *, forget: bool = False) -> None:

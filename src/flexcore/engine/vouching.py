@@ -35,7 +35,9 @@ class Vouching:
         self._account = account
         self._clock = clock
         self._alarm = alarm
-        self._sessions: dict[str, dict[Voucher, None]] = {}
+        #: of each worker, and when each session declared it first
+        self._sessions: dict[str, dict[Voucher, int]] = {}
+        self._declared = 0
         #: workers to be looked at, and whether they are to be forgotten
         self._unsettled: dict[str, bool] = {}
         #: those of them that are being written down
@@ -58,16 +60,37 @@ class Vouching:
         found = self._account.state.find(worker_sid, Worker)
         return None if found else NotFound("worker", worker_sid)
 
-    def add(self, voucher: "Voucher", worker_sid: str) -> None:
-        """Let a session vouch for a worker; others may lose the worker by that."""
-        sessions = self._sessions.setdefault(worker_sid, {})
+    def declared(self, first: int) -> int:
+        """Return when workers count as declared: now, or when they were `first`.
+
+        No two declarations have one time, so the same time is the same declaration.
+        """
+        now = self._clock.now()
+        if first:
+            return min(first, now)
+        self._declared = max(now, self._declared + 1)
+        return self._declared
+
+    def add(
+        self, voucher: "Voucher", worker_sid: str, time: int
+    ) -> FlexcoreError | None:
+        """Let a session vouch for a worker, or return why not.
+
+        If one session is to have the worker, that is the one that declared it last: a
+        session that was cut says again when it did, and takes nothing from a later one.
+        """
         state = self._account.state
         worker = state.need(worker_sid, Worker)
+        sessions = self._sessions.setdefault(worker_sid, {})
         if policies_of(state, worker.workspace_sid).second_session == "latest_wins":
-            for other in [each for each in sessions if each is not voucher]:
+            others = [each for each in sessions if each is not voucher]
+            if any(sessions[each] > time for each in others):
+                return _replaced(worker_sid)
+            for other in others:
                 other.lose(worker_sid)
                 del sessions[other]
-        sessions[voucher] = None
+        sessions[voucher] = time
+        return None
 
     def remove(self, voucher: "Voucher", worker_sid: str) -> None:
         """Let a session vouch for a worker no more."""
@@ -151,20 +174,24 @@ class Voucher:
         #: whether nothing was heard for so long that it vouches for nobody
         self.silent = False
 
-    def connect(self, worker_sids: Iterable[str]) -> None:
-        """Vouch for workers from now on; those it cannot vouch for are lost at once."""
+    def connect(self, worker_sids: Iterable[str], first: int = 0) -> int:
+        """Vouch for workers from now on; those it cannot vouch for are lost at once.
+
+        `first` is when they were declared first, 0 if that is now; returns that time.
+        """
+        time = self._vouching.declared(first)
         fresh = []
         for sid in worker_sids:
-            refusal = self._refusal(sid)
+            refusal = self._refusal(sid) or self._vouching.add(self, sid, time)
             if refusal is not None:
                 self._lost.append((sid, refusal))
                 self._ended()
                 continue
             self._workers[sid] = None
-            self._vouching.add(self, sid)
             fresh.append(sid)
         self.beat()
         self._vouching.settle(fresh)
+        return time
 
     def _refusal(self, worker_sid: str) -> FlexcoreError | None:
         most = limits.SESSION_WORKERS
@@ -208,12 +235,7 @@ class Voucher:
     def lose(self, worker_sid: str) -> None:
         """Leave a worker to a later session."""
         del self._workers[worker_sid]
-        replaced = Aborted(
-            f"worker {worker_sid} is in a later session",
-            reason=Reason.SESSION_REPLACED,
-            metadata={"sid": worker_sid},
-        )
-        self._lost.append((worker_sid, replaced))
+        self._lost.append((worker_sid, _replaced(worker_sid)))
         self._ended()
 
     def take_lost(self) -> Sequence[tuple[str, FlexcoreError]]:
@@ -226,3 +248,11 @@ class Voucher:
         if self._waking is not None:
             self._waking.cancel()
         self.disconnect(list(self._workers))
+
+
+def _replaced(worker_sid: str) -> Aborted:
+    return Aborted(
+        f"worker {worker_sid} is in a later session",
+        reason=Reason.SESSION_REPLACED,
+        metadata={"sid": worker_sid},
+    )

@@ -1,7 +1,7 @@
 """AgentSession: what happens to many workers, and what they do, over one stream.
 
 One task reads what the backend says, the session itself is the only one who writes. It
-writes, in this order: answers of commands, events as far as the backend acknowledges them,
+writes, in this order: answers, events as far as the backend acknowledges them,
 snapshots of workers who are subscribed once everything before is written.
 """
 
@@ -92,8 +92,8 @@ class AgentSession:
                 due = self._feed.waiting or self._workers.waiting
                 if not (due or self._commands.waiting):
                     return
-            if results := self._commands.take():
-                await self._feed.say(pb.AgentSessionResponse(results=results))
+            if answers := self._answers():
+                await self._feed.say(answers)
             elif await self._feed.write_next() or await self._workers.change():
                 pass
             elif self._cursor.ended:
@@ -102,3 +102,13 @@ class AgentSession:
                 return
             elif not await self._cursor.wait():
                 await self._feed.beat()
+
+    def _answers(self) -> pb.AgentSessionResponse | None:
+        """Return the answers of commands and declarations; None if there are none."""
+        results, times = self._commands.take(), self._workers.take_declared()
+        if not (results or times):
+            return None
+        answers = pb.AgentSessionResponse(results=results)
+        for time in times:
+            answers.declare_times.add().FromMicroseconds(time)
+        return answers

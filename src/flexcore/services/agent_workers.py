@@ -19,6 +19,7 @@ from flexcore.engine import commands
 from flexcore.engine.commands import Principal
 from flexcore.engine.port import LogCursor, Port, Voucher
 from flexcore.services.agent_feed import AgentFeed
+from flexcore.services.convert import time_from_proto
 from flexcore.v1 import routing_service_pb2 as pb
 
 
@@ -43,6 +44,8 @@ class AgentWorkers:
         #: who is to be told of, or no more, and how many workers these are
         self._asked: deque[pb.Subscribe | pb.Unsubscribe] = deque()
         self._asked_workers = 0
+        #: when those of each declaration were declared first, to be told
+        self._declared: list[int] = []
         #: workers the session does not vouch for though nobody asked, and why
         self._lost: deque[tuple[str, FlexcoreError]] = deque()
 
@@ -59,7 +62,9 @@ class AgentWorkers:
         self._disconnect(own(declare.disconnected_worker_sids))
         self._disconnect(own(declare.untracked_worker_sids), forget=True)
         connected = own(declare.connected_worker_sids)
-        self._voucher.connect(connected)
+        first = self._voucher.connect(connected, time_from_proto(declare.declare_time))
+        if declare.connected_worker_sids:
+            self._declared.append(first)
         for sid in filter(self._voucher.vouches, connected):
             # It need not be told of them, but has to hear that they are deleted.
             self._cursor.watch(sid)
@@ -88,7 +93,8 @@ class AgentWorkers:
 
         To wait instead would be to wait for an acknowledgment and not to read it.
         """
-        if self._asked_workers + len(self._lost) > limits.SESSION_UNTOLD:
+        untold = self._asked_workers + len(self._lost) + len(self._declared)
+        if untold > limits.SESSION_UNTOLD:
             most = limits.SESSION_UNTOLD
             raise self._feed.behind(f"more than {most} workers are to be told of")
 
@@ -96,8 +102,13 @@ class AgentWorkers:
 
     @property
     def waiting(self) -> bool:
-        """Say whether somebody is to come or to leave."""
-        return bool(self._asked or self._lost)
+        """Say whether something is to be told of who comes or leaves."""
+        return bool(self._asked or self._lost or self._declared)
+
+    def take_declared(self) -> list[int]:
+        """Return when those of each declaration were declared first, to be written."""
+        declared, self._declared = self._declared, []
+        return declared
 
     async def change(self) -> bool:
         """Let the next ones come or leave; False if nobody may now."""

@@ -1,6 +1,6 @@
 """Workspaces and what they hold, as protos."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -188,14 +188,20 @@ def queue_warnings(rows: Iterable[Row]) -> Sequence[str]:
     return warnings_of(target)
 
 
-def workflow_warnings(rows: Iterable[Row]) -> Sequence[str]:
-    """Return what to say about the configuration of a workflow that was saved."""
+def workflow_warnings(rows: Iterable[Row], names: Collection[str]) -> Sequence[str]:
+    """Return what to say about the configuration of a workflow that was saved.
+
+    `names` are the sids of what the answer names, among them the activities it counts in.
+    """
     workflow, policies = _saved(rows, Workflow)
     plan = saved_plan(workflow.configuration, _dialect(policies))
-    return warnings_of_plan(plan, refusal_scope=policies.refusal_scope)
+    scope = policies.refusal_scope
+    return warnings_of_plan(plan, refusal_scope=scope, activity_sids=names)
 
 
-def import_warnings(document: str, rows: Sequence[Row]) -> Sequence[str]:
+def import_warnings(
+    document: str, rows: Sequence[Row], names: Collection[str]
+) -> Sequence[str]:
     """Return what was dropped of a document, and what to say about the rest."""
     found = list(dropped(decode_document(document)))
     (workspace,) = (row for row in rows if isinstance(row, Workspace))
@@ -208,7 +214,8 @@ def import_warnings(document: str, rows: Sequence[Row]) -> Sequence[str]:
     workflows = [row for row in rows if isinstance(row, Workflow)]
     for index, workflow in enumerate(workflows):
         at = f"{WORKFLOWS}[{index}]"
-        found += [f"{at}.{text}" for text in workflow_warnings([workspace, workflow])]
+        warnings = workflow_warnings([workspace, workflow], names)
+        found += [f"{at}.{text}" for text in warnings]
     return found[: limits.IMPORT_WARNINGS]
 
 

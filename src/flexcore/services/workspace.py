@@ -106,7 +106,7 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     ) -> document_pb.ImportWorkspaceResponse:
         answer = await self._port.submit(caller(), make.import_workspace(request))
         response = document_pb.ImportWorkspaceResponse(
-            warnings=import_warnings(request.document, answer.rows)
+            warnings=import_warnings(request.document, answer.rows, answer.names)
         )
         return answer_to_proto(response, answer)
 
@@ -262,7 +262,7 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     ) -> workflow_pb.CreateWorkflowResponse:
         answer = await self._port.submit(caller(), make.create_workflow(request))
         response = workflow_pb.CreateWorkflowResponse(
-            warnings=workflow_warnings(answer.rows)
+            warnings=workflow_warnings(answer.rows, answer.names)
         )
         return answer_to_proto(response, answer)
 
@@ -290,7 +290,7 @@ class WorkspaceService(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     ) -> workflow_pb.UpdateWorkflowResponse:
         answer = await self._port.submit(caller(), make.update_workflow(request))
         response = workflow_pb.UpdateWorkflowResponse(
-            warnings=workflow_warnings(answer.rows)
+            warnings=workflow_warnings(answer.rows, answer.names)
         )
         return answer_to_proto(response, answer)
 

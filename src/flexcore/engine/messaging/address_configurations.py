@@ -10,12 +10,11 @@ from flexcore.engine.commands import (
     UpdateAddressConfiguration,
 )
 from flexcore.engine.decision import Decision
-from flexcore.engine.setup.workflows import resolve_workflow
+from flexcore.engine.setup.workflows import resolve_routing_workspace, resolve_workflow
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
     resolve_task_channel,
-    resolve_workspace,
 )
 
 AUTO_CREATION = ("none", "default", "interaction")
@@ -102,7 +101,7 @@ def _route(
     task_channel: str,
 ) -> AddressConfiguration:
     """Resolve now where its tasks will go, so that a message never finds a hole."""
-    workspace = resolve_workspace(decision, workspace_sid)
+    workspace = resolve_routing_workspace(decision, workspace_sid, workflow_sid)
     return row.evolve(
         workspace_sid=workspace.sid,
         workflow_sid=resolve_workflow(decision, workspace.sid, workflow_sid).sid,

@@ -31,11 +31,10 @@ from flexcore.engine.messaging.conversations import (
     participants_of,
 )
 from flexcore.engine.routing import endings, tasks
-from flexcore.engine.setup.workflows import resolve_workflow
+from flexcore.engine.setup.workflows import resolve_routing_workspace, resolve_workflow
 from flexcore.engine.setup.workspaces import (
     Rows,
     resolve_task_channel,
-    resolve_workspace,
 )
 
 
@@ -53,7 +52,9 @@ def create_interaction(decision: Decision, command: CreateInteraction) -> Rows:
     """Bind an open conversation with a customer to routing, and invite an agent."""
     conversation = need_open(decision, command.conversation_sid)
     attributes = canonical(check_attributes(command.attributes))
-    workspace = resolve_workspace(decision, command.workspace_sid)
+    workspace = resolve_routing_workspace(
+        decision, command.workspace_sid, command.workflow_sid
+    )
     routing = Routing(
         resolve_workflow(decision, workspace.sid, command.workflow_sid),
         resolve_task_channel(decision, workspace.sid, command.task_channel),

@@ -32,18 +32,19 @@ from flexcore.engine.routing import (
     routes,
     steps,
 )
-from flexcore.engine.setup.workflows import resolve_workflow
+from flexcore.engine.setup.workflows import resolve_routing_workspace, resolve_workflow
 from flexcore.engine.setup.workspaces import (
     Rows,
     refuse_full,
     resolve_task_channel,
-    resolve_workspace,
 )
 
 
 def create_task(decision: Decision, command: CreateTask) -> Rows:
     """Create a task and put it into the first step of its workflow, or on its route."""
-    workspace = resolve_workspace(decision, command.workspace_sid)
+    workspace = resolve_routing_workspace(
+        decision, command.workspace_sid, command.workflow_sid
+    )
     routes.check_routes(decision, workspace.sid, command.routes)
     task = add_task(
         decision,

@@ -207,6 +207,15 @@ def _timeout(seconds: int) -> int:
     return seconds or limits.RESERVATION_TIMEOUT_SECONDS_DEFAULT
 
 
+def resolve_routing_workspace(
+    decision: Decision, workspace_sid: str, workflow_sid: str
+) -> Workspace:
+    """Return the workspace that is given, or that of the workflow, or the only one."""
+    if workflow_sid and not workspace_sid:
+        workspace_sid = decision.get(workflow_sid, Workflow).workspace_sid
+    return resolve_workspace(decision, workspace_sid)
+
+
 def resolve_workflow(decision: Decision, workspace_sid: str, sid: str) -> Workflow:
     """Return the workflow `sid` of a workspace, or the only one there is."""
     if not sid:
