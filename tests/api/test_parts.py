@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -207,6 +208,47 @@ async def test_a_stream_far_behind_that_is_cut_has_no_place_either(
     far.cancel()
 
     assert (first.complete, first.resume_token) == (False, "")
+
+
+@pytest.mark.usefixtures("small")
+async def test_wherever_a_stream_is_cut_nothing_is_left_out_nor_told_twice(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's version grows by one with each change: after n comes n + 1."""
+    monkeypatch.setattr(limits, "STREAM_BEHIND_EVENTS", 3)
+    rng, client = random.Random(1), serving.client
+    ann = await load(serving, "ann", 12, 600)
+    newest = (await client.workspace.GetWorker(sid=ann)).worker.version
+    told, token, torn, snapshots = 0, "", 0, 0
+    for number in range(80):
+        for more in range(rng.randint(0, 4)):
+            made = await client.workspace.UpdateWorker(
+                sid=ann, friendly_name=f"ann {number} {more}"
+            )
+            newest = made.worker.version
+        stream = client.routing.StreamReservations(worker_sid=ann, resume_token=token)
+        parts: list[Any] = []
+        left = rng.randint(1, 6)
+        while left and told != newest:
+            left -= 1
+            async with asyncio.timeout(PATIENCE):
+                response = await stream.read()
+            if response.HasField("snapshot"):
+                parts.append(response)
+                if response.complete:
+                    snapshots += 1
+                    assert sorted(numbers(joined(parts))) == list(range(12))
+                    told = parts[0].snapshot.worker.version
+                    assert told == newest
+            for event in response.events:
+                told += 1
+                assert event.worker.version == told
+            token = response.resume_token
+        stream.cancel()
+        torn += bool(parts) and not parts[-1].complete
+
+    assert torn > 5
+    assert snapshots > 5
 
 
 @pytest.mark.usefixtures("small")
