@@ -177,6 +177,31 @@ async def test_who_is_untracked_between_two_connections_is_so(
         await becomes(await serving.connect(), ann, "UNTRACKED")
 
 
+async def test_nobody_who_says_something_waits_for_a_server_that_is_away(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "BACKOFF_SECONDS", 0.0)
+    ann, bob = [await hire(serving, name) for name in ("ann", "bob")]
+    async with serving.client.agent_session() as session:
+        await session.subscribe([bob])
+        await until(session, "snapshot")
+        port = serving.server.grpc_port
+        await serving.server.stop()
+        async with asyncio.timeout(10):
+            while not session.resumed:  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0)
+            for _ in range(100):  # until the next call waits for a server
+                await asyncio.sleep(0)
+            await session.subscribe([ann])
+            await session.connect([ann])
+            await session.unsubscribe([bob])
+            await session.disconnect([bob])
+        await serving.start_in_place(port)
+
+        await becomes(await serving.connect(), ann, "CONNECTED")
+        assert (await until(session, "snapshot")).worker_sid == ann
+
+
 async def test_a_session_that_lost_its_place_keeps_its_workers(
     serving: Serving, tmp_path: Path
 ) -> None:

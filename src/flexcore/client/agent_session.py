@@ -20,6 +20,7 @@ from flexcore.client.resuming import (
     goes_on,
     next_message,
     read_token,
+    stands,
     write_token,
 )
 from flexcore.v1 import routing_service_pb2 as pb
@@ -277,10 +278,12 @@ class AgentSession:
             call = self._client.routing.AgentSession(metadata=credential.metadata)
             opened = time()
             try:
-                await self._open(call)
-                while (response := await next_message(call)) is not None:
-                    renewed = False
-                    self._take(response)
+                # Nobody who has something to say waits for a server that is away.
+                if await stands(call):
+                    await self._open(call)
+                    while (response := await next_message(call)) is not None:
+                        renewed = False
+                        self._take(response)
             except grpc.aio.AioRpcError as error:
                 # A fresh token that is refused too will not be the last one.
                 renewed = not renewed and await credential.replaced(error, used)

@@ -28,6 +28,16 @@ async def next_message(call: Any) -> Any:
     return None if response is grpc.aio.EOF else response
 
 
+async def stands(call: Any) -> bool:
+    """Wait until a server took a stream; False when it is silent for too long."""
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            await call.wait_for_connection()
+    except TimeoutError:
+        return False
+    return True
+
+
 def goes_on(error: grpc.aio.AioRpcError) -> bool:
     """Say whether a stream that ended so goes on in another call.
 
