@@ -220,7 +220,7 @@ async def test_a_commit_without_events_of_unknown_outcome_counts_as_lost(
     assert ann.durable == []
 
 
-async def test_upkeep_that_fails_does_not_end_the_writer(
+async def test_a_checkpoint_that_fails_does_not_end_the_writer(
     store: FaultyStore, ann: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = 0
@@ -230,7 +230,7 @@ async def test_upkeep_that_fails_does_not_end_the_writer(
         failures += 1
         raise CommitRetry("checkpoint: database or disk is full")
 
-    monkeypatch.setattr(limits, "UPKEEP_COMMANDS", 1)
+    monkeypatch.setattr(limits, "CHECKPOINT_COMMANDS", 1)
     monkeypatch.setattr(store._store, "checkpoint", full)
     ann.add()
     await until(lambda: ann.durable == [1] and failures == 1)
@@ -239,12 +239,12 @@ async def test_upkeep_that_fails_does_not_end_the_writer(
     await until(lambda: ann.durable == [1, 2] and failures == 2)
 
 
-async def test_upkeep_comes_after_as_many_commands_as_its_limit_says(
+async def test_checkpoints_come_after_as_many_commands_as_their_limit_says(
     store: FaultyStore, ann: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer that never rests is not left without check-points."""
     checkpoints: list[int] = []
-    monkeypatch.setattr(limits, "UPKEEP_COMMANDS", 3)
+    monkeypatch.setattr(limits, "CHECKPOINT_COMMANDS", 3)
     monkeypatch.setattr(
         store._store, "checkpoint", lambda: checkpoints.append(ann.stamp)
     )
@@ -266,7 +266,7 @@ async def test_commits_do_not_wait_for_a_checkpoint(
         begun.set()
         assert through.wait(PATIENCE_SECONDS)
 
-    monkeypatch.setattr(limits, "UPKEEP_COMMANDS", 1)
+    monkeypatch.setattr(limits, "CHECKPOINT_COMMANDS", 1)
     monkeypatch.setattr(store._store, "checkpoint", slow)
     ann.add()
     await until(begun.is_set)
@@ -281,7 +281,7 @@ async def test_commits_do_not_wait_for_a_checkpoint(
 async def test_clean_up_catches_up_with_what_expired(
     store: FaultyStore, clock: VirtualClock, ann: Account
 ) -> None:
-    """More expires in a minute than one step deletes; the next upkeeps go on."""
+    """More expires in a minute than one step deletes; the next ones go on."""
     expired = 2 * limits.CLEANUP_ROWS + 10
     for _ in range(expired):
         ann.add()
@@ -289,10 +289,10 @@ async def test_clean_up_catches_up_with_what_expired(
     clock.advance(limits.LOG_RETENTION + limits.CLEANUP_INTERVAL)
 
     steps = limits.CLEANUP_ROWS
-    behind = expired + 5 * limits.UPKEEP_COMMANDS
+    behind = expired + 5 * limits.CLEANUP_COMMANDS
     assert 4 * steps < behind < 5 * steps, "the fifth step is the one that catches up"
     for floor in (steps, 2 * steps, 3 * steps, 4 * steps, behind):
-        for _ in range(limits.UPKEEP_COMMANDS):
+        for _ in range(limits.CLEANUP_COMMANDS):
             ann.add()
         await until(lambda floor=floor: store.bounds(ann.sid)[0] == floor)
 

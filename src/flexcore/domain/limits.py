@@ -204,8 +204,11 @@ SOLO_COMMITS = 64
 FAILURE_WAIT = 1 * SECOND
 
 # The store
-#: pages in the write-ahead log that are worth a checkpoint
-CHECKPOINT_PAGES = 4_000
+#: pages in the write-ahead log that are worth a checkpoint; commits are slower while it
+#: lasts, so many short ones are better than a long one
+CHECKPOINT_PAGES = 1_000
+#: commands after which the writer looks how long the log is
+CHECKPOINT_COMMANDS = 50
 #: the write-ahead log's file is cut back to this when it starts anew
 WAL_BYTES = 64 * 1024 * 1024
 #: page cache of the connection that writes, and of each that reads
@@ -231,9 +234,8 @@ PAST_EPOCHS = 1_000
 #: rows deleted in one clean-up step of the writer
 CLEANUP_ROWS = 500
 CLEANUP_INTERVAL = 60 * SECOND
-#: commands after which the writer checks for a checkpoint and a clean-up; one step of a
-#: clean-up deletes more than they write
-UPKEEP_COMMANDS = 250
+#: commands after which the writer cleans up; one step deletes more than they write
+CLEANUP_COMMANDS = 250
 #: a stream message carries at most this many events, or rows, figures or answers, and
 #: bytes unless one alone is larger (overflow: the rest comes in the next message)
 STREAM_MESSAGE_EVENTS = 500

@@ -87,7 +87,8 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self._checkpointing: asyncio.Task[None] | None = None
         self._cleaned = clock.now()
-        #: commands written since the last upkeep
+        #: commands written since the last look at the write-ahead log, and clean-up
+        self._unmoved = 0
         self._unkept = 0
         self._stalled_since = 0
         #: batches written since the start
@@ -131,11 +132,7 @@ class Committer:
             while self._queue:
                 batch = list(islice(self._queue, limits.BATCH_COMMANDS))
                 await self._write(batch)
-                self._unkept += len(batch)
-                if self._unkept >= limits.UPKEEP_COMMANDS:
-                    self._unkept = 0
-                    self._begin_checkpoint()
-                    await self._clean_up()
+                await self._keep_up(len(batch))
             self._drained.set()
 
     async def _write(self, batch: list[Pending]) -> None:
@@ -215,6 +212,16 @@ class Committer:
 
     # Upkeep is counted in commands, so that it keeps up with a writer that never rests and
     # costs a lone commit nothing. What fails of it is tried again later; nobody waits for it.
+
+    async def _keep_up(self, commands: int) -> None:
+        self._unmoved += commands
+        self._unkept += commands
+        if self._unmoved >= limits.CHECKPOINT_COMMANDS:
+            self._unmoved = 0
+            self._begin_checkpoint()
+        if self._unkept >= limits.CLEANUP_COMMANDS:
+            self._unkept = 0
+            await self._clean_up()
 
     def _begin_checkpoint(self) -> None:
         """Check-point beside the batches to come, unless that still goes on."""
