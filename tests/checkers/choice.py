@@ -36,13 +36,12 @@ def choice(moment: Moment) -> Iterator[str]:
             for earlier in moment.offers[:number]
             if earlier.reservation.task_sid == task.sid
         }
-        at = _At(moment, number, queue, eligibility.step(spec)[0])
+        at = _At(moment, number, queue, eligibility.step(spec))
         found: list[tuple[Key, str]] = []
-        for sid in moment.fold.workers:
-            worker = waiting.need(sid, Worker)
-            load = load_before(moment, number, sid)
-            if sid not in batch and eligibility.candidate(spec, worker, load):
-                found.append((at.key(worker, spec.task_channel_sid, load), sid))
+        for worker in moment.fold.present():
+            load = load_before(moment, number, worker.sid)
+            if worker.sid not in batch and eligibility.candidate(spec, worker, load):
+                found.append((at.key(worker, spec.task_channel_sid, load), worker.sid))
         if not found:
             continue  # said by `candidates`
         first = min(found)[1]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flexcore.domain.expressions import Context, Dialect, parse
 from flexcore.domain.model import Activity, Worker, WorkflowRevision, Workspace
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 Load = Mapping[str, int]
 
 
+class Asked(NamedTuple):
+    """A class of tasks: its step, and what was answered about workers as they were."""
+
+    step: Step | None
+    #: its expression reads live values
+    live: bool
+    answers: dict[tuple[Any, ...], bool]
+
+
 class Eligibility:
     """Who is a candidate for which class of tasks; remembers what it was asked."""
 
@@ -25,26 +34,27 @@ class Eligibility:
         self._fold = fold
         self._need = fold.waiting.need
         self._members: dict[tuple[Any, ...], bool] = {}
-        self._suits: dict[tuple[Any, ...], bool] = {}
         self._facts: dict[tuple[Any, ...], dict[str, Any]] = {}
-        self._steps: dict[Spec, tuple[Step | None, bool]] = {}
+        self._asked: dict[Spec, Asked] = {}
 
     def forget(self) -> None:
         """Answer anew: what holds for everybody has changed."""
         self._members.clear()
-        self._suits.clear()
         self._facts.clear()
-        self._steps.clear()
+        self._asked.clear()
 
     def candidate(self, spec: Spec, worker: Worker, load: Load) -> bool:
         """Say whether a worker who holds `load` would be offered such a task."""
-        queue = self._fold.waiting.queue(spec.queue_sid)
         return (
             self.free(worker, spec.task_channel_sid, load)
-            and (queue is None or queue.max_reserved_workers > 0)
             and worker.sid not in spec.passed_over
+            and self._offered(spec)
             and self.eligible(spec, worker, load)
         )
+
+    def _offered(self, spec: Spec) -> bool:
+        queue = self._fold.waiting.queue(spec.queue_sid)
+        return queue is None or queue.max_reserved_workers > 0
 
     def free(self, worker: Worker, task_channel_sid: str, load: Load) -> bool:
         """Say whether a worker takes one more task of a channel."""
@@ -59,22 +69,19 @@ class Eligibility:
 
     def eligible(self, spec: Spec, worker: Worker, load: Load) -> bool:
         """Say whether route, queue and step let a worker have such a task."""
-        if spec.route is not None and spec.route != worker.sid:
-            return False
-        if not self._member(spec, worker):
-            return False
-        step, live = self.step(spec)
-        if step is None or (
-            step.target.expression is None and step.target.known is None
-        ):
-            return True
-        key: tuple[Any, ...] = (spec, *self._stamp(worker))
+        _, live, answers = self._class(spec)
+        key: tuple[Any, ...] = self._stamp(worker)
         if live:
             key = (*key, tuple(sorted(load.items())), self._fold.stamp(worker.sid))
-        found = self._suits.get(key)
+        found = answers.get(key)
         if found is None:
-            found = self._suits[key] = self._suit(spec, step, worker, load, live=live)
+            found = answers[key] = self._eligible(spec, worker, load)
         return found
+
+    def _eligible(self, spec: Spec, worker: Worker, load: Load) -> bool:
+        if spec.route is not None and spec.route != worker.sid:
+            return False
+        return self._member(spec, worker) and self._suits(spec, worker, load)
 
     def _member(self, spec: Spec, worker: Worker) -> bool:
         queue = self._fold.waiting.queue(spec.queue_sid)
@@ -88,9 +95,10 @@ class Eligibility:
             found = self._members[key] = target.evaluate(self.facts(worker))
         return found
 
-    def _suit(
-        self, spec: Spec, step: Step, worker: Worker, load: Load, *, live: bool
-    ) -> bool:
+    def _suits(self, spec: Spec, worker: Worker, load: Load) -> bool:
+        step, live, _ = self._class(spec)
+        if step is None:
+            return True
         values = {**decoded(spec.attributes), "refused_by": list(spec.refused_by)}
         known = known_of(step, values)
         if known is not None and not _is_known(worker, *known):
@@ -99,12 +107,15 @@ class Eligibility:
         facts = self.facts(worker, load if live else None)
         return expression is None or expression.evaluate_pair(values, facts)
 
-    def step(self, spec: Spec) -> tuple[Step | None, bool]:
-        """Return the step of a task, and whether its expression reads live values."""
-        found = self._steps.get(spec)
+    def step(self, spec: Spec) -> Step | None:
+        """Return the step of a task."""
+        return self._class(spec).step
+
+    def _class(self, spec: Spec) -> Asked:
+        found = self._asked.get(spec)
         if found is None:
             step = self._step(spec)
-            found = self._steps[spec] = (step, _reads_live(step))
+            found = self._asked[spec] = Asked(step, _reads_live(step), {})
         return found
 
     def _step(self, spec: Spec) -> Step | None:
@@ -147,9 +158,9 @@ class Eligibility:
             }
         return found
 
-    def _stamp(self, worker: Worker) -> tuple[str, int, int]:
-        activity = self._need(worker.activity_sid, Activity)
-        return (worker.sid, worker.version, activity.version)
+    def _stamp(self, worker: Worker) -> tuple[str, int]:
+        """Return what changes with a worker; a change of an activity makes us forget."""
+        return (worker.sid, worker.version)
 
 
 def _is_known(worker: Worker, by: str, value: object) -> bool:

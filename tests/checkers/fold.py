@@ -105,7 +105,9 @@ class Fold:
         self._of_task: dict[str, dict[str, Reservation]] = {}
         self._channels: dict[str, dict[str, WorkerChannel]] = {}
         self._stamps: Counter[str] = Counter()
-        self._workers: dict[str, None] = {}
+        #: all workers, and those in each activity
+        self._workers: dict[str, Worker] = {}
+        self._in_activity: dict[str, dict[str, None]] = {}
         self._sort = False
         #: how many tasks and workers the matcher may have still to be told of anew
         self._untold = 0
@@ -178,7 +180,10 @@ class Fold:
             self._of_task.setdefault(row.task_sid, {})[row.sid] = row
             self._hold(row, holds=row.status in OPEN_RESERVATION)
         elif isinstance(row, Worker):
-            self._workers[row.sid] = self._dirty_workers[row.sid] = None
+            self._leave(row.sid)
+            self._workers[row.sid] = row
+            self._in_activity.setdefault(row.activity_sid, {})[row.sid] = None
+            self._dirty_workers[row.sid] = None
         elif isinstance(row, WorkerChannel):
             self._channels.setdefault(row.worker_sid, {})[row.task_channel_sid] = row
             self._dirty_workers[row.worker_sid] = None
@@ -189,10 +194,16 @@ class Fold:
             self._of_task.get(row.task_sid, {}).pop(row.sid, None)
             self._hold(row, holds=False)
         elif isinstance(row, Worker):
+            self._leave(row.sid)
             del self._workers[row.sid]
             self._dirty_workers.pop(row.sid, None)
         elif isinstance(row, WorkerChannel):
             self._channels.get(row.worker_sid, {}).pop(row.task_channel_sid, None)
+
+    def _leave(self, worker_sid: str) -> None:
+        before = self._workers.get(worker_sid)
+        if before is not None:
+            del self._in_activity[before.activity_sid][worker_sid]
 
     def _hold(self, row: Reservation, *, holds: bool) -> None:
         """Let a worker hold a reservation, or no more."""
@@ -217,7 +228,7 @@ class Fold:
             self._sort = False
             self.waiting.sort()
             self.eligibility.forget()
-            self._dirty_workers.update(self._workers)
+            self._dirty_workers.update(dict.fromkeys(self._workers))
 
     def _overdue(self, change_set: ChangeSet) -> tuple[tuple[str, int], ...]:
         """Return what should have been decided before this; time itself may be late."""
@@ -234,9 +245,12 @@ class Fold:
 
     # look-ups
 
-    @property
-    def workers(self) -> Iterator[str]:
-        return iter(self._workers)
+    def present(self) -> Iterator[Worker]:
+        """Yield the workers whose activity lets them work; nobody else is free."""
+        for activity_sid, sids in self._in_activity.items():
+            if self.waiting.need(activity_sid, Activity).available:
+                for sid in sids:
+                    yield self._workers[sid]
 
     def channel(self, worker_sid: str, task_channel_sid: str) -> WorkerChannel | None:
         """Return what a worker takes of a task channel."""

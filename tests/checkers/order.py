@@ -151,9 +151,9 @@ def conservation(moment: Moment) -> Iterator[str]:
     for sid in moment.tasks:
         specs.setdefault(waiting.spec(waiting.need(sid, Task)), sid)
     for spec, task_sid in specs.items():
-        for sid in fold.workers if task_sid not in seen else ():
-            worker = waiting.need(sid, Worker)
-            if moment.fold.eligibility.candidate(spec, worker, fold.load(sid)):
+        for worker in fold.present() if task_sid not in seen else ():
+            load = fold.load(worker.sid)
+            if moment.fold.eligibility.candidate(spec, worker, load):
                 yield _idle(moment, worker, task_sid)
                 break
 

@@ -517,6 +517,24 @@ def test_log_read_stops_at_its_bytes_and_gives_at_least_one(store: Store) -> Non
     assert len(read_log(store, bytes_max=2_000)) == 2
 
 
+@pytest.mark.parametrize("subject", ["", WORKER, "CH2"])
+@pytest.mark.parametrize("bytes_max", [1, 1 << 20])
+def test_log_sequences_are_those_of_what_read_log_returns(
+    store: Store, subject: str, bytes_max: int
+) -> None:
+    write(
+        store,
+        make_commit(0, make_task(), subjects=(WORKER,)),
+        make_commit(1, make_task()),
+        make_commit(2, make_task(), subjects=(WORKER,)),
+    )
+
+    for after in range(4):
+        assert store.log_sequences(ACCOUNT, after, subject, bytes_max) == [
+            each.last_sequence for each in read_log(store, after, subject, bytes_max)
+        ]
+
+
 def test_a_time_is_found_in_the_log(store: Store) -> None:
     task = make_task()
     rows = [task.evolve(version=number) for number in (1, 2, 3, 4, 5)]

@@ -98,3 +98,17 @@ def test_work_finds_the_planted_bug(patch: Path, tmp_path: Path) -> None:
     assert done.returncode == VIOLATED, done.stdout + done.stderr
     if checker := finder(patch):
         assert f": {checker}: " in done.stdout
+
+
+@pytest.mark.slow
+def test_a_log_that_is_checked_while_it_is_made_is_found_wanting_as_well(
+    tmp_path: Path,
+) -> None:
+    copy = copied(tmp_path)
+    plant(next(patch for patch in BUGS if patch.stem == "newest-first"), copy)
+
+    # One seed and two processes: the last --jobs counts.
+    done = run(copy, "tests.simulation.work", "--seed", "1", *SIZE, "--jobs", "2")
+
+    assert done.returncode == VIOLATED, done.stdout + done.stderr
+    assert ": order: " in done.stdout

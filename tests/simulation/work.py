@@ -40,9 +40,9 @@ from flexcore.domain.limits import MINUTE, SECOND
 from flexcore.domain.log import ChangeSet, encode_change_set
 from flexcore.domain.model import Reservation
 from flexcore.engine.checks import check_account
-from tests.checkers import violations
 from tests.simulation.backends import Backends
 from tests.simulation.company import Company, Profile
+from tests.simulation.judges import Beside, Here, Judge
 from tests.simulation.people import Agent, Crowd, Customer
 from tests.simulation.receivers import Receivers
 from tests.simulation.site import ACCOUNT, Site
@@ -203,20 +203,25 @@ class Run:
 
 
 def simulate(
-    seed: int, profile: Profile, told: Callable[[int], None] = lambda _: None
+    seed: int,
+    profile: Profile,
+    told: Callable[[int], None] = lambda _: None,
+    judges: Callable[[], Judge] = Here,
 ) -> Report:
     """Play one seed and check everything."""
     started = wall.perf_counter()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
     folder = Path(tempfile.mkdtemp(prefix="flexcore-work-", dir=memory))
     try:
+        judge = judges()  # before there is a lock of a folder that it would inherit
         run = Run(folder, seed, profile)
+        run.site.listeners.append(judge.take)
         run.play(told)
         run.site.look()
         run.site.close()
         digest = _digest(run)
-        problems = [*run.site.problems, *violations(run.site.log)]
-        problems += check_account(run.site.store, ACCOUNT)
+        broken = check_account(run.site.store, ACCOUNT)
+        problems = [*run.site.problems, *judge.found(), *broken]
         run.site.store.close()
     finally:
         shutil.rmtree(folder)
@@ -304,7 +309,7 @@ def work(
         bar = progress.add_task("seeds", total=len(seeds))
         # One after the other needs no processes, and says more of what it does.
         played = (
-            _here(seeds, profile, progress)
+            _here(seeds, profile, progress, Here if jobs == 1 else Beside)
             if jobs == 1 or len(seeds) == 1
             else (_there(seeds, profile, jobs))
         )
@@ -317,7 +322,9 @@ def work(
     return sorted(reports)
 
 
-def _here(seeds: range, profile: Profile, progress: Progress) -> Iterator[Report]:
+def _here(
+    seeds: range, profile: Profile, progress: Progress, judges: Callable[[], Judge]
+) -> Iterator[Report]:
     quiet()
     whole = int(profile.hours * 60)
     bar = progress.add_task("minutes", total=whole)
@@ -326,6 +333,7 @@ def _here(seeds: range, profile: Profile, progress: Progress) -> Iterator[Report
             seed,
             profile,
             lambda minutes: progress.update(bar, completed=min(minutes, whole)),
+            judges,
         )
 
 

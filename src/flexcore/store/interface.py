@@ -265,6 +265,12 @@ class Reader(Protocol):
         """
         ...
 
+    def log_sequences(
+        self, account_sid: str, after: int, subject: str, bytes_max: int
+    ) -> Sequence[int]:
+        """Return where the change sets that `read_log` would return end; none is decoded."""
+        ...
+
     def find_time(self, account_sid: str, time: int) -> LogPlace:
         """Return where in the log a time is; O(log n) point look-ups."""
         ...

@@ -135,6 +135,12 @@ class SqliteStore:
         """Return change sets whose last sequence is above `after`, oldest first."""
         return self._reader.read_log(account_sid, after, subject, bytes_max)
 
+    def log_sequences(
+        self, account_sid: str, after: int, subject: str, bytes_max: int
+    ) -> list[int]:
+        """Return where the change sets that `read_log` would return end."""
+        return self._reader.log_sequences(account_sid, after, subject, bytes_max)
+
     def find_time(self, account_sid: str, time: int) -> LogPlace:
         """Return where in the log a time is."""
         return self._reader.find_time(account_sid, time)

@@ -198,6 +198,19 @@ class SqliteReader:
         self, account_sid: str, after: int, subject: str, bytes_max: int
     ) -> list[ChangeSet]:
         """Return change sets whose last sequence is above `after`, oldest first."""
+        rows = self._log_rows(account_sid, after, subject, bytes_max)
+        return [decode_log_row(account_sid, row) for row in rows]
+
+    def log_sequences(
+        self, account_sid: str, after: int, subject: str, bytes_max: int
+    ) -> list[int]:
+        """Return where the change sets that `read_log` would return end."""
+        rows = self._log_rows(account_sid, after, subject, bytes_max)
+        return [last_sequence for _, last_sequence, _, _ in rows]
+
+    def _log_rows(
+        self, account_sid: str, after: int, subject: str, bytes_max: int
+    ) -> list[LogRow]:
         with self._lock, self._connection:
             _, _, floor, _ = self._state(account_sid)
             if after < floor:
@@ -208,7 +221,7 @@ class SqliteReader:
             rows = self._read_log(account_sid, after, subject, bytes_max)
         if not subject:
             _check_gaps(account_sid, after, rows)
-        return [decode_log_row(account_sid, row) for row in rows]
+        return rows
 
     def find_time(self, account_sid: str, time: int) -> LogPlace:
         """Return where in the log a time is, from one snapshot.
