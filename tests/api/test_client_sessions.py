@@ -175,12 +175,9 @@ async def test_a_session_that_found_nobody_goes_on_when_somebody_is_there(
     port = serving.server.grpc_port
     await serving.server.stop()
     async with asyncio.timeout(10), serving.client.agent_session() as session:
-        while not session._call:  # noqa: ASYNC110  # nobody is told
-            await asyncio.sleep(0)
-        subscribing = asyncio.create_task(session.subscribe([ann]))
+        await session.subscribe([ann])
         while not session.resumed:  # noqa: ASYNC110  # nobody is told
             await asyncio.sleep(0.01)
-        await subscribing
         monkeypatch.setattr(resuming, "SILENCE_SECONDS", 10)
         await serving.start_in_place(port)
         await until(session, "snapshot")

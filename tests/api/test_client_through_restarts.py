@@ -104,8 +104,7 @@ async def test_a_command_given_while_the_server_is_down_is_given_once(
         port = serving.server.grpc_port
         await serving.server.stop()
         async with asyncio.timeout(10):
-            # until it opens the next one, and waits for the server with that
-            while not session._writing.locked():  # noqa: ASYNC110  # nobody is told
+            while session._call is not None:  # noqa: ASYNC110  # nobody is told
                 await asyncio.sleep(0)
         given = [
             asyncio.ensure_future(session.command(ann, update_worker=update))

@@ -277,6 +277,7 @@ class AgentSession:
             used = credential.text
             call = self._client.routing.AgentSession(metadata=credential.metadata)
             opened = time()
+            self._drop_unhandled()
             try:
                 # Nobody who has something to say waits for a server that is away.
                 if await stands(call):
@@ -308,9 +309,8 @@ class AgentSession:
             with suppress(CommandRefused):
                 await self.command("", refresh_token={"token": told})
 
-    async def _open(self, call: Any) -> None:
-        """Say again what a new session has to know."""
-        # What was not handled comes again, but why a worker was refused.
+    def _drop_unhandled(self) -> None:
+        """Forget what comes again in a new session: all but why a worker was refused."""
         refused = [
             item
             for item in self._items
@@ -318,6 +318,9 @@ class AgentSession:
         ]
         self._items = deque(refused)
         self._part = pb.ReservationSnapshot()
+
+    async def _open(self, call: Any) -> None:
+        """Say again what a new session has to know."""
         async with self._writing:
             self._given.clear()
             if self.resume_token and self._held:
