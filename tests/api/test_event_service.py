@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flexcore.domain import limits
 from flexcore.v1 import event_pb2, event_service_pb2
 from tests.api.refusals import refusal
+from tests.api.test_stream_contract import clean_up
 from tests.api.world import build
 from tests.serving import Serving
 
@@ -213,6 +214,16 @@ async def test_a_start_the_log_does_not_hold_is_refused(serving: Serving) -> Non
 
     ahead = await refusal(client.event.WatchEvents(start_sequence=head + 2).read())
     assert [*ahead] == ["OUT_OF_RANGE", "TOKEN_AHEAD"]
+    assert ahead.fields == {
+        "start_sequence": f"{head + 2} is ahead of the log, which ends at {head}"
+    }
+    floor = clean_up(serving)
+    gone = await refusal(client.event.WatchEvents(start_sequence=floor).read())
+    assert [*gone] == ["OUT_OF_RANGE", "TOKEN_BELOW_FLOOR"]
+    assert gone.metadata == {"floor": str(floor)}
+    assert gone.fields == {
+        "start_sequence": f"{floor} is no longer held, the log begins with {floor + 1}"
+    }
     stream = client.event.WatchEvents()
     token = (await stream.read()).resume_token
     stream.cancel()

@@ -1,6 +1,9 @@
 """AgentSession with backends that are slow, hasty, or no longer allowed to be there."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -210,6 +213,65 @@ async def test_the_token_of_a_torn_change_set_lies_at_the_end_of_the_one_before(
         *["reservation.created"] * 3,
     ]
     assert [event.type for event in again] == ["reservation.created"] * 4
+
+
+# --- who waits for the disk ------------------------------------------------------------
+
+
+@contextmanager
+def disk_held(serving: Serving) -> Iterator[None]:
+    """Let the disk take nothing inside a `with` block."""
+    let_go = threading.Event()
+    serving.server.engine._committer._thread.submit(let_go.wait, PATIENCE)
+    try:
+        yield
+    finally:
+        let_go.set()
+
+
+async def test_a_worker_whose_commands_take_long_delays_no_answer_of_another(
+    serving: Serving,
+) -> None:
+    ann, bob, eve = await hire(serving, "ann", "bob", "eve")
+    busy = [f"ann {n}" for n in range(20)]
+    async with desk(serving.client) as session:
+        with disk_held(serving):
+            for n, name in enumerate(busy):
+                await session.command(name, ann, **away(ann, n))
+            await session.command("bob", bob, **away(bob))
+            # It needs no disk, and nobody's answer.
+            await session.command("eve", eve, **away(bob))
+            (first,) = await session.results(1)
+        results = [first, *await session.results(len(busy) + 1)]
+
+    order = [result.command_id for result in results]
+    assert order[0] == "eve"
+    assert order.index("bob") < len(busy) / 2
+    assert [name for name in order if name in busy] == busy
+
+
+async def test_what_is_refused_is_answered_in_its_place_among_a_workers_commands(
+    serving: Serving,
+) -> None:
+    ann, bob = await hire(serving, "ann", "bob")
+    malformed = pb.AcceptReservationRequest(sid="x")
+    async with desk(serving.client) as session:
+        with disk_held(serving):
+            await session.command("long", ann, **away(ann))
+            await session.command("malformed", ann, accept_reservation=malformed)
+            await session.command("another's", ann, **away(bob))
+            await session.command("last", ann, **away(ann, 1))
+            await session.command("bob", bob, accept_reservation=malformed)
+            (first,) = await session.results(1)
+        results = await session.results(4)
+
+    assert first.command_id == "bob"
+    assert [(result.command_id, bool(result.status)) for result in results] == [
+        ("long", False),
+        ("malformed", True),
+        ("another's", True),
+        ("last", False),
+    ]
 
 
 # --- who has much to pass over ---------------------------------------------------------

@@ -91,8 +91,14 @@ async def test_a_workflow_says_which_workspace_its_tasks_are_of(
     assert [*crossed] == ["INVALID_ARGUMENT", "FIELD_INVALID"]
     unknown = await refusal(routing.CreateTask(workflow_sid=make_sid("WW", 7)))
     assert [*unknown] == ["NOT_FOUND", "RESOURCE_NOT_FOUND"]
-    left_out = await refusal(routing.BatchCreateTasks(tasks=[{"priority": 1}]))
-    assert [*left_out] == ["INVALID_ARGUMENT", "DEFAULT_AMBIGUOUS"]
+    for batch in (
+        routing.BatchCreateTasks(tasks=[{"priority": 1}]),
+        workspace.BatchCreateWorkers(workers=[{"friendly_name": "ann"}]),
+    ):
+        left_out = await refusal(batch)
+        assert [*left_out] == ["INVALID_ARGUMENT", "DEFAULT_AMBIGUOUS"]
+        # It is the batch that has one, not what is in it.
+        assert left_out.fields.keys() == {"workspace_sid"}
 
 
 async def test_lists_are_narrowed_to_a_workspace(serving: Serving) -> None:

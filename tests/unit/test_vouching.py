@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from flexcore.domain import limits
 from flexcore.domain.clock import VirtualClock
 from flexcore.domain.log import ChangeSet
-from flexcore.domain.model import Worker
+from flexcore.domain.model import Worker, Workspace
 from flexcore.engine import commands as c
 from flexcore.engine.routing.presence import batches
 from flexcore.engine.state import State
+from flexcore.engine.vouching import Voucher
 from flexcore.store.sqlite import SqliteStore
 from tests.effort import effort
 from tests.engines import Running
@@ -214,6 +216,109 @@ async def test_a_worker_who_comes_back_before_the_note_is_written_stays(
     await until(lambda: len(noted(running)) == 3)
 
     assert connectivities(running) == {"connected"}
+
+
+@pytest.mark.parametrize("second_session", ["latest_wins", "all_ring"])
+@pytest.mark.parametrize("full", [False, True])
+async def test_what_is_said_at_once_ends_as_what_is_said_one_after_the_other(
+    running: Running, monkeypatch: pytest.MonkeyPatch, full: bool, second_session: str
+) -> None:
+    """Whatever two sessions say of a worker, whether its notes are taken or not."""
+    workspace = next(state_of(running).of_kind(Workspace))
+    policies = {"second_session": second_session}
+    await running.submit(c.UpdateWorkspace(sid=workspace.sid, policies=policies))
+    vouchers = [running.engine.vouch(running.principal, lambda: None) for _ in "ab"]
+    says = (_connect, _disconnect, _untrack)
+    stories = list(product(product(says, vouchers), repeat=3))
+    slow, fast = [await _hire_many(running, len(stories)) for _ in range(2)]
+    for said in zip(*stories, strict=True):
+        for sid, (say, voucher) in zip(slow, said, strict=True):
+            say(voucher, sid)
+        await _noted(running)
+    with monkeypatch.context() as patched:
+        if full:
+            patched.setattr(limits, "MAILBOX_COMMANDS", 0)
+        for sid, story in zip(fast, stories, strict=True):
+            for say, voucher in story:
+                say(voucher, sid)
+        await settle()
+    running.clock.advance(limits.FAILURE_WAIT)
+    await _noted(running)
+
+    state = state_of(running)
+    stands = {sid: state.need(sid, Worker).connectivity.value for sid in (*slow, *fast)}
+    assert {*stands.values()} == {"untracked", "connected", "grace"}
+    for one, other, story in zip(slow, fast, stories, strict=True):
+        words = [(say.__name__, vouchers.index(voucher)) for say, voucher in story]
+        assert stands[one] == stands[other], words
+
+
+def _connect(voucher: Voucher, sid: str) -> None:
+    voucher.connect([sid])
+
+
+def _disconnect(voucher: Voucher, sid: str) -> None:
+    voucher.disconnect([sid])
+
+
+def _untrack(voucher: Voucher, sid: str) -> None:
+    voucher.disconnect([sid], forget=True)
+
+
+async def _hire_many(running: Running, count: int) -> list[str]:
+    found: list[str] = []
+    while len(found) < count:
+        few = min(limits.BATCH_MAX, count - len(found))
+        names = (str(running.clock.now() + len(found) + n) for n in range(few))
+        workers = (
+            c.CreateWorker(workspace_sid="", friendly_name=name) for name in names
+        )
+        made = await running.submit(c.BatchCreateWorkers(workers=tuple(workers)))
+        found += [row.sid for row in made.rows if isinstance(row, Worker)]
+    running.clock.advance(limits.SECOND)
+    return found
+
+
+async def _noted(running: Running) -> None:
+    """Wait until everything that was said is written down."""
+    vouching = running.engine._vouching[running.principal.account_sid]
+    await until(lambda: not (vouching._noting or vouching._unsettled))
+    await until(lambda: account_of(running).idle)
+
+
+@pytest.mark.parametrize("others", ["", "bob"])
+async def test_who_was_untracked_and_came_back_has_a_grace_period_once_gone(
+    running: Running, others: str
+) -> None:
+    """All of it said while one note is being written, another's or that of the first word."""
+    ann, *sids = await sids_of(running, "ann", *filter(None, [others]))
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.connect([ann])
+    await _noted(running)
+    voucher.connect(sids)
+    voucher.disconnect([ann], forget=True)
+    voucher.connect([ann])
+    voucher.disconnect([ann])
+    await _noted(running)
+
+    assert worker_of(running).connectivity.value == "grace"
+
+
+async def test_who_came_and_went_while_nothing_was_taken_has_a_grace_period(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ann,) = await sids_of(running, "ann")
+    voucher = running.engine.vouch(running.principal, lambda: None)
+    voucher.beat()  # so that ann is looked at once, by what is said of her
+    with monkeypatch.context() as full:
+        full.setattr(limits, "MAILBOX_COMMANDS", 0)
+        voucher.connect([ann])
+        voucher.disconnect([ann])
+    await until(lambda: running.engine._vouching[running.principal.account_sid]._retry)
+    running.clock.advance(limits.FAILURE_WAIT)
+    await _noted(running)
+
+    assert worker_of(running).connectivity.value == "grace"
 
 
 async def test_a_worker_who_is_deleted_meanwhile_is_passed_over(

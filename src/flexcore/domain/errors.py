@@ -6,7 +6,7 @@ that turns it into a status; texts are lower case, say what was found, and end w
 full stop.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 
 from flexcore.domain import limits
@@ -71,6 +71,8 @@ class FlexcoreError(Exception):
 
     kind = Kind.INTERNAL
     reason = Reason.INTERNAL
+    #: the fields at fault and what is wrong with them, of what is about fields
+    violations: Sequence[tuple[str, str]] = ()
 
     def __init__(
         self,
@@ -103,11 +105,14 @@ class InvalidArgument(FlexcoreError):
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{field}: {text}", reason=reason, metadata=metadata)
-        self.violations: Sequence[tuple[str, str]] = ((field, text),)
+        self.violations = ((field, text),)
 
-    def below(self, path: str) -> "InvalidArgument":
-        """Return the same error about a message that stands at `path` in another."""
-        return self.named(lambda field: f"{path}.{field}")
+    def below(self, path: str, beside: Collection[str] = ()) -> "InvalidArgument":
+        """Return the same error about a message that stands at `path` in another.
+
+        Fields that stand `beside` it, for all such messages, keep their names.
+        """
+        return self.named(lambda field: field if field in beside else f"{path}.{field}")
 
     def named(self, name: Callable[[str], str]) -> "InvalidArgument":
         """Return the same error with its fields called as `name` says."""
@@ -163,6 +168,14 @@ class OutOfRange(FlexcoreError):
 
     kind = Kind.OUT_OF_RANGE
     reason = Reason.TOKEN_BELOW_FLOOR
+
+    def of_field(self, field: str, text: str) -> "OutOfRange":
+        """Return the same error about a field that said the place, and no token."""
+        error = OutOfRange(
+            f"{field}: {text}", reason=self.reason, metadata=self.metadata
+        )
+        error.violations = ((field, text),)
+        return error
 
 
 class ResourceExhausted(FlexcoreError):

@@ -6,6 +6,7 @@ undone with a commit, is made again with the next heartbeat.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from flexcore.domain import limits
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
     import asyncio
 
 
+class _Said(Enum):
+    """What a worker is, once nobody vouches for them and their row is to say so."""
+
+    #: what follows from the row alone
+    NOTHING = auto()
+    #: somebody who was there and is gone
+    VOUCHED = auto()
+    #: nobody's matter
+    FORGET = auto()
+
+
 class Vouching:
     """The sessions of one account, and what is to be written down of their workers."""
 
@@ -38,10 +50,10 @@ class Vouching:
         #: of each worker, and when each session declared it first
         self._sessions: dict[str, dict[Voucher, int]] = {}
         self._declared = 0
-        #: workers to be looked at, and whether they are to be forgotten
-        self._unsettled: dict[str, bool] = {}
+        #: workers to be looked at, and what was said of them that their rows may not say
+        self._unsettled: dict[str, _Said] = {}
         #: those of them that are being written down
-        self._noting: dict[str, bool] = {}
+        self._noting: dict[str, _Said] = {}
         self._retry: Handle | None = None
         self._closed = False
 
@@ -103,10 +115,20 @@ class Vouching:
     def settle(self, worker_sids: Iterable[str], *, forget: bool = False) -> None:
         """Look at workers, and write down what their rows do not say yet."""
         for sid in worker_sids:
+            said = self._said(sid, forget=forget)
+            waits = sid in self._noting or sid in self._unsettled
             # A row that is about to change says nothing yet.
-            if sid in self._noting or self._cause(sid, forget=forget):
-                self._unsettled[sid] = forget or self._unsettled.get(sid, False)
+            if waits or self._cause(sid, said):
+                self._unsettled[sid] = said
         self._note()
+
+    def _said(self, worker_sid: str, *, forget: bool) -> _Said:
+        """Return what was said last: to be forgotten is over with the next vouching."""
+        if self._vouched(worker_sid):
+            return _Said.VOUCHED
+        if forget:
+            return _Said.FORGET
+        return self._unsettled.get(worker_sid, _Said.NOTHING)
 
     def _note(self) -> None:
         """Write down what one decision may; what is left follows its answer."""
@@ -126,36 +148,46 @@ class Vouching:
 
         After a restart everybody comes back, and each note would look at all who wait.
         """
-        said, sids = "", list[str]()
-        for sid, forget in list(self._unsettled.items()):
-            cause = self._cause(sid, forget=forget)
+        common, sids = "", list[str]()
+        for sid, said in list(self._unsettled.items()):
+            cause = self._cause(sid, said)
             if not cause:
                 del self._unsettled[sid]
-            elif cause == (said := said or cause):
+            elif cause == (common := common or cause):
                 sids.append(sid)
                 if len(sids) == limits.PRESENCE_AT_ONCE:
                     break
-        return said, sids
+        return common, sids
 
-    def _cause(self, worker_sid: str, *, forget: bool) -> str:
+    def _vouched(self, worker_sid: str) -> bool:
+        sessions = self._sessions.get(worker_sid, ())
+        return any(not each.silent for each in sessions)
+
+    def _cause(self, worker_sid: str, said: _Said) -> str:
         """Return what has become of a worker that the row does not say; "" if nothing."""
         worker = self._account.state.find(worker_sid, Worker)
         if worker is None:
             return ""
-        vouched = any(not each.silent for each in self._sessions.get(worker_sid, ()))
-        if vouched:
-            connected = worker.connectivity is Connectivity.CONNECTED
+        connected = worker.connectivity is Connectivity.CONNECTED
+        if self._vouched(worker_sid):
             return "" if connected else "connect"
-        if forget and worker.connectivity is not Connectivity.UNTRACKED:
-            return "forget"
-        return "silence" if worker.connectivity is Connectivity.CONNECTED else ""
+        if said is _Said.FORGET:
+            untracked = worker.connectivity is Connectivity.UNTRACKED
+            return "" if untracked else "forget"
+        if connected:
+            return "silence"
+        # Whoever came and went before it was written down has a grace period too.
+        return "connect" if said is _Said.VOUCHED else ""
 
     def _noted(self, answer: "asyncio.Future[Answer]") -> None:
         undone, self._noting = self._noting, {}
         if not answer.cancelled() and answer.exception() is None:
-            self._note()
+            # Who was connected by it may have gone meanwhile.
+            self.settle(undone)
             return
-        self._unsettled = undone | self._unsettled
+        since = self._unsettled.items()
+        later = {sid: said for sid, said in since if said is not _Said.NOTHING}
+        self._unsettled = dict(since) | undone | later
         if not self._closed:
             due = self._clock.now() + limits.FAILURE_WAIT
             self._retry = self._alarm.call_at(due, self._again)

@@ -33,6 +33,8 @@ Calls = Mapping[str, Callable[[Any, Any], Awaitable[Any]]]
 #: the field of a request that must name the worker of the command
 _NAMING = {"update_worker": "sid", "claim_task": "worker_sid"}
 _REFRESH = "refresh_token"
+#: a command to be decided, or the answer to one that will not be
+_Waiting = pb.AgentCommand | pb.CommandResult
 
 
 class AgentCommands:
@@ -46,7 +48,7 @@ class AgentCommands:
         self._calls = calls
         self._answered = answered
         #: commands that wait, by worker; there is an entry as long as there is a task
-        self._lanes: dict[str, deque[pb.AgentCommand]] = {}
+        self._lanes: dict[str, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._results: deque[pb.CommandResult] = deque()
         self._room = asyncio.Semaphore(limits.SESSION_COMMANDS)
@@ -54,35 +56,35 @@ class AgentCommands:
 
     async def put(self, command: pb.AgentCommand) -> None:
         """Take a command; waits while too many of the session have no answer."""
+        await self._line_up(command, command)
+
+    async def refuse(self, command: pb.AgentCommand, error: InvalidArgument) -> None:
+        """Answer a command that is not even well formed, in its place."""
+        call = f"{command.WhichOneof('command')}."
+        error = error.named(
+            lambda field: field.removeprefix("command.").removeprefix(call)
+        )
+        await self._line_up(command, _refused(command, error))
+
+    async def _line_up(self, command: pb.AgentCommand, what: _Waiting) -> None:
+        """Let a command, or its refusal, wait for those before it.
+
+        One too many is refused at once: waiting, it would take the room of other workers.
+        """
         await self._room.acquire()
         lane = self._lanes.get(command.worker_sid)
         if lane is None:
-            self._lanes[command.worker_sid] = deque((command,))
+            self._lanes[command.worker_sid] = deque((what,))
             task = asyncio.create_task(self._serve(command.worker_sid))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
         elif len(lane) >= limits.SESSION_WORKER_COMMANDS:
             most = limits.SESSION_WORKER_COMMANDS
-            self._refuse(
-                command,
-                ResourceExhausted(
-                    f"{most} commands of {command.worker_sid} wait, the most allowed",
-                    metadata={"limit": str(most)},
-                ),
-            )
+            text = f"{most} commands of {command.worker_sid} wait, the most allowed"
+            error = ResourceExhausted(text, metadata={"limit": str(most)})
+            self._answer(_refused(command, error))
         else:
-            lane.append(command)
-
-    async def refuse(self, command: pb.AgentCommand, error: InvalidArgument) -> None:
-        """Answer a command that is not even well formed."""
-        await self._room.acquire()
-        call = f"{command.WhichOneof('command')}."
-        self._refuse(
-            command,
-            error.named(
-                lambda field: field.removeprefix("command.").removeprefix(call)
-            ),
-        )
+            lane.append(what)
 
     def check(self) -> None:
         """Raise Unauthenticated if the session's credential expired or was revoked."""
@@ -118,9 +120,11 @@ class AgentCommands:
         lane = self._lanes[worker_sid]
         try:
             while lane:
-                result = await self._decide(lane[0])
+                first = lane[0]
+                if isinstance(first, pb.AgentCommand):
+                    first = await self._decide(first)
                 lane.popleft()
-                self._answer(result)
+                self._answer(first)
         finally:
             del self._lanes[worker_sid]
 
@@ -154,11 +158,6 @@ class AgentCommands:
                 raise
             raise error.named(lambda _: "command_id") from error
 
-    def _refuse(self, command: pb.AgentCommand, error: FlexcoreError) -> None:
-        result = _result_of(command)
-        _put_refusal(result, error)
-        self._answer(result)
-
     def _answer(self, result: pb.CommandResult) -> None:
         self._results.append(result)
         self._answered()
@@ -174,6 +173,12 @@ def _result_of(command: pb.AgentCommand) -> pb.CommandResult:
     return pb.CommandResult(
         command_id=command.command_id, worker_sid=command.worker_sid
     )
+
+
+def _refused(command: pb.AgentCommand, error: FlexcoreError) -> pb.CommandResult:
+    result = _result_of(command)
+    _put_refusal(result, error)
+    return result
 
 
 def _put_refusal(result: pb.CommandResult, error: FlexcoreError) -> None:

@@ -10,6 +10,7 @@ from flexcore import _wire
 from flexcore.domain import limits
 from flexcore.domain.errors import InvalidArgument, OutOfRange, Reason
 from flexcore.domain.log import ChangeSet, LogFilter
+from flexcore.engine.commands import Principal
 from flexcore.engine.port import Known, Port, TailBatch
 from flexcore.services.convert import time_from_proto
 from flexcore.services.event_pages import filter_of, list_events
@@ -74,11 +75,25 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 )
             return tokens.read(request.resume_token)
         if start == "start_sequence":
-            return request.start_sequence - 1
+            return self._before(principal, request.start_sequence)
         if start == "start_time":
             time = time_from_proto(request.start_time)
             return await self._port.find_time(principal, time)
         return self._port.log_end(principal).head if request.start_now else None
+
+    def _before(self, principal: Principal, sequence: int) -> int:
+        """Return the place before an event; OutOfRange names the field that asked for it."""
+        try:
+            self._port.check_place(principal, sequence - 1)
+        except OutOfRange as error:
+            if error.reason is Reason.TOKEN_BELOW_FLOOR:
+                first = int(error.metadata["floor"]) + 1
+                text = f"{sequence} is no longer held, the log begins with {first}"
+            else:
+                head = error.metadata["head"]
+                text = f"{sequence} is ahead of the log, which ends at {head}"
+            raise error.of_field("start_sequence", text) from error
+        return sequence - 1
 
     def _tail(
         self, after: int, log_filter: LogFilter, known: Known

@@ -14,7 +14,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from flexcore.domain import limits
-from flexcore.domain.errors import FlexcoreError, InvalidArgument, Kind
+from flexcore.domain.errors import FlexcoreError, Kind
 
 DOMAIN: Final = "flexcore.dev"
 
@@ -44,7 +44,7 @@ def status_to_proto(error: FlexcoreError) -> status_pb2.Status:
             reason=error.reason.value, domain=DOMAIN, metadata=error.metadata
         )
     ]
-    if isinstance(error, InvalidArgument):
+    if error.violations:
         details.append(_bad_request(error))
     if error.retry_after is not None:
         details.append(_retry_info(error.retry_after))
@@ -55,7 +55,7 @@ def status_to_proto(error: FlexcoreError) -> status_pb2.Status:
     )
 
 
-def _bad_request(error: InvalidArgument) -> error_details_pb2.BadRequest:
+def _bad_request(error: FlexcoreError) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
     for field, text in error.violations:
         request.field_violations.add(field=_cut(field), description=_cut(text))

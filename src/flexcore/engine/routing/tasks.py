@@ -79,7 +79,8 @@ def create_tasks(decision: Decision, command: BatchCreateTasks) -> Rows:
         try:
             created += create_task(decision, one)  # type: ignore[arg-type]  # (Task,)
         except InvalidArgument as error:
-            raise error.below(f"tasks[{number}]") from error
+            beside = ("workspace_sid",)  # is that of all
+            raise error.below(f"tasks[{number}]", beside) from error
         except FlexcoreError as error:
             error.metadata["index"] = str(number)
             raise

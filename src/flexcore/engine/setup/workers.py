@@ -74,7 +74,8 @@ def create_workers(decision: Decision, command: BatchCreateWorkers) -> Rows:
         try:
             created.append(_add(decision, one))
         except InvalidArgument as error:
-            raise error.below(f"workers[{number}]") from error
+            beside = ("workspace_sid",)  # is that of all
+            raise error.below(f"workers[{number}]", beside) from error
         except FlexcoreError as error:
             error.metadata["index"] = str(number)
             raise
