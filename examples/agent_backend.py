@@ -45,7 +45,9 @@ def show(event: WorkerEvent, names: dict[str, str]) -> None:
     elif event.event is not None and event.type == "worker.activity.update":
         worker = event.event.worker
     if worker is not None:
-        print(f"{worker.friendly_name} is {names[worker.activity_sid]}")
+        print(
+            f"{worker.friendly_name} is {names.get(worker.activity_sid, worker.activity_sid)}"
+        )
 
 
 def ringing(event: WorkerEvent) -> list[str]:

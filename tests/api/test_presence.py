@@ -168,6 +168,36 @@ async def test_the_latest_session_wins_and_the_one_before_is_told(
     await becomes(serving.client, ann, "GRACE")
 
 
+async def test_who_declares_anew_before_hearing_of_the_loss_keeps_the_worker(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss is told behind the events before it, which wait for acknowledgments."""
+    monkeypatch.setattr(limits, "SESSION_UNACKED_EVENTS", 1)
+    update = serving.client.workspace.UpdateWorker
+    (ann,) = await hire(serving, "ann")
+    async with desk(serving.client) as one, desk(serving.client) as two:
+        await one.subscribe(ann)
+        await one.snapshots(1)
+        await connect(one, ann)
+        (event,) = await one.events(1)
+        await update(sid=ann, attributes='{"n":1}')
+        await connect(two, ann)
+        await heard(two)
+        await one.say(declare=pb.Declare(disconnected_worker_sids=(ann,)))
+        await connect(one, ann)
+        left = await two.until(lambda each: each.HasField("unsubscribed") and each)
+        assert refused(left) == {ann: ("ABORTED", "SESSION_REPLACED")}
+
+        while event.worker.attributes != '{"n":1}':
+            await one.ack(event.sequence)
+            (event,) = await one.events(1)
+        await one.ack(event.sequence)
+        await heard(one)
+        assert not any(each.HasField("unsubscribed") for each in one.seen)
+        await becomes(serving.client, ann, "CONNECTED")
+    await becomes(serving.client, ann, "GRACE")
+
+
 async def test_the_end_of_a_session_that_was_replaced_means_nothing(
     serving: Serving,
 ) -> None:

@@ -386,13 +386,17 @@ class AgentSession:
 
         It is canceled with its call, and whoever waits for it goes on.
         """
-        task = asyncio.create_task(writing)
+
+        async def write() -> None:
+            with suppress(grpc.aio.AioRpcError):
+                await writing
+
+        task = asyncio.create_task(write())
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         await asyncio.wait((task,))
         if not task.cancelled():
-            with suppress(grpc.aio.AioRpcError):
-                task.result()
+            task.result()
 
     def _recover(self, error: grpc.aio.AioRpcError) -> None:
         """Return if opening a session again makes sense, else raise."""
@@ -432,6 +436,7 @@ class AgentSession:
             last.left += mark.left
             last.token = last.token if mark.token is None else mark.token
             last.handled = mark.handled or last.handled
+            last.anew |= mark.anew
         else:
             self._items.append(mark)
         self._news.set()

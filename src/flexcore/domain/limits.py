@@ -270,8 +270,9 @@ SESSION_COMMANDS = 256
 PRESENCE_SILENCE = 45 * SECOND
 #: a session's workers are looked at with a heartbeat, but not again within this time
 PRESENCE_SETTLED = SECOND
-#: workers to subscribe, to unsubscribe, or refused, of whom it was not told yet (overflow:
-#: the session ends with its token, RESOURCE_EXHAUSTED)
+#: workers to subscribe, to unsubscribe, or refused, of whom it was not told yet, and
+#: declarations without an answer (overflow: the session ends with its token,
+#: RESOURCE_EXHAUSTED)
 SESSION_UNTOLD = 4_000
 #: snapshots that are taken at once, and events a session may be behind meanwhile
 SESSION_SNAPSHOTS = 50

@@ -295,8 +295,9 @@ class Port(Protocol):
         """Yield change sets after sequence `after` (None = from now), for ever.
 
         `subjects` narrow to what concerns one of them, a worker, a conversation or the
-        activities of a workspace; `log_filter` to change sets with an event it shows. A batch without change sets is a heartbeat. OutOfRange when
-        `after` lies below the floor or above the head.
+        activities of a workspace; `log_filter` to change sets with an event it shows. A batch
+        without change sets is a heartbeat. OutOfRange when `after` lies below the floor or
+        above the head.
 
         What would have to be read from the store is not if `known` says that the caller
         has it: the batch is empty then, and ends where `known` said.

@@ -77,6 +77,10 @@ class AgentWorkers:
             # It need not be told of them, but has to hear that they are deleted.
             self._cursor.watch(sid)
         self._lost += self._voucher.take_lost()
+        # Who is declared anew was not told yet that another session had taken it.
+        self._lost = deque(
+            lost for lost in self._lost if not self._voucher.vouches(lost[0])
+        )
         self._check_untold()
 
     def _disconnect(self, sids: Sequence[str], *, forget: bool = False) -> None:
