@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flexcore.client import CommandRefused, agent_session, resuming
-from flexcore.client.agent_session import AgentSession, WorkerEvent
+from flexcore.client.agent_session import AgentSession
+from flexcore.client.worker_events import WorkerEvent
 from flexcore.domain import limits
 from flexcore.v1 import routing_service_pb2
 from tests.api.test_presence import becomes

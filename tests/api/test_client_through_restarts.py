@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from flexcore.client import CommandRefused, error_reason, resuming
-from flexcore.client.agent_session import AgentSession, WorkerEvent
+from flexcore.client.agent_session import AgentSession
+from flexcore.client.worker_events import WorkerEvent
 from flexcore.domain import limits
 from tests.api.test_client_sessions import hire, take, until
 from tests.api.test_presence import becomes

@@ -35,7 +35,7 @@ from tests.looks import finished
 from tests.property.generator import Generator
 from tests.property.tape import STEPS, Pair, Tape, limited
 
-TAPES = 50
+TAPES = 35
 TAPES_SLOW = 420
 
 Key = tuple[Any, ...]

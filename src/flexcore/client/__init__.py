@@ -24,7 +24,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from flexcore.client.agent_session import AgentSession, CommandRefused, WorkerEvent
+from flexcore.client.agent_session import AgentSession
 from flexcore.client.credential import Credential, Source, worker_token
 from flexcore.client.errors import error_reason
 from flexcore.client.statistics import Statistics, StatisticsView
@@ -35,6 +35,7 @@ from flexcore.client.streams import (
     ReservationEvent,
     Reservations,
 )
+from flexcore.client.worker_events import CommandRefused, WorkerEvent
 from flexcore.domain.clock import SystemClock
 from flexcore.domain.ids import Ids
 from flexcore.v1 import (

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import status_pb2
 
 from flexcore.client.credential import Credential
 from flexcore.client.presence import Presence
@@ -23,6 +23,7 @@ from flexcore.client.resuming import (
     stands,
     write_token,
 )
+from flexcore.client.worker_events import CommandRefused, WorkerEvent
 from flexcore.v1 import routing_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -31,37 +32,6 @@ if TYPE_CHECKING:
 
 #: how often a session vouches for the workers it declared
 HEARTBEAT_SECONDS = 15
-
-
-class CommandRefused(Exception):
-    """What a command was refused with, as the unary call would have been."""
-
-    def __init__(self, status: status_pb2.Status) -> None:
-        super().__init__(status.message)
-        #: the name of the code, such as FAILED_PRECONDITION
-        self.code = code_pb2.Code.Name(status.code)
-        #: the reason, as in error.proto
-        self.reason = ""
-        for detail in status.details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                self.reason = info.reason
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerEvent:
-    """One thing that happened to a worker; or to an activity, and `worker_sid` is empty.
-
-    The type is that of `event`; or `snapshot`, which says how things stand; or
-    `unsubscribed`, after which nothing comes of the worker, with a `refusal` if nobody
-    asked for it: its reason is SESSION_REPLACED when the worker sits elsewhere now.
-    """
-
-    worker_sid: str
-    type: str
-    event: pb.ReservationEvent | None = None
-    snapshot: pb.ReservationSnapshot | None = None
-    refusal: CommandRefused | None = None
 
 
 @dataclass(slots=True)
