@@ -178,7 +178,7 @@ async def test_a_session_that_found_nobody_goes_on_when_somebody_is_there(
     async with asyncio.timeout(10), serving.client.agent_session() as session:
         await session.subscribe([ann])
         while not session.resumed:  # noqa: ASYNC110  # nobody is told
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
         monkeypatch.setattr(resuming, "SILENCE_SECONDS", 10)
         await serving.start_in_place(port)
         await until(session, "snapshot")
