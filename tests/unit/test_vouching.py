@@ -327,10 +327,12 @@ async def test_a_worker_who_is_deleted_meanwhile_is_passed_over(
     sids = await sids_of(running, "ann", "bob")
     voucher = running.engine.vouch(running.principal, lambda: None)
     voucher.connect(sids)
-    await until(lambda: connectivities(running) == {"connected"})
-    await running.submit(c.DeleteWorker(sid=sids[0]))
-    voucher.beat()
-    voucher.close()
+    await until(lambda: account_of(running).idle and len(noted(running)) == 1)
+    await settle()
+    delete = c.DeleteWorker(sid=sids[0])
+    deleting = account_of(running).submit(running.principal, delete)
+    voucher.close()  # both are noted behind the delete, which is not decided yet
+    await deleting
     await until(lambda: connectivities(running) == {"grace"})
 
 
